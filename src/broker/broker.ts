@@ -1,0 +1,250 @@
+// The broker as both doors see it: topics, produce, fetch, offsets. One path; a record cannot be legal on one door only.
+//
+// Refusals are returned per item, faults are thrown (errors.ts). Every call takes the principal's decision as made:
+// the door has called authorize() before.
+
+import type { Slice } from "../bytes/slab.ts";
+import type { Refusal } from "../errors.ts";
+
+export type Acks = "all" | "leader" | "none";
+
+/** Where a config's value comes from, Kafka's words. */
+export type ConfigSource = "topic" | "broker" | "default";
+
+export interface ConfigEntry {
+  readonly name: string;
+  readonly value: string;
+  readonly source: ConfigSource;
+  /** "works", or "no_effect": accepted, and the journal has no such thing (`note` says why). */
+  readonly effect: "works" | "no_effect";
+  readonly note: string | null;
+}
+
+export interface TopicDescription {
+  readonly name: string;
+  /** UUID v4, canonical text form. */
+  readonly topicId: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  readonly internal: boolean;
+  readonly configs: readonly ConfigEntry[];
+}
+
+export interface PartitionDescription {
+  readonly partition: number;
+  /** Node id, or null while there is none. */
+  readonly leader: number | null;
+  readonly leaderEpoch: number;
+  readonly replicas: readonly number[];
+  readonly logStartOffset: number;
+  readonly highWatermark: number;
+  /** Live batch bytes. */
+  readonly bytes: number;
+}
+
+/** What a door needs of a topic before it encodes a record; a snapshot, valid until the next await. */
+export interface TopicView {
+  readonly name: string;
+  readonly topicId: string;
+  readonly partitions: number;
+  readonly maxMessageBytes: number;
+  readonly timestampType: "CreateTime" | "LogAppendTime";
+  /** This very call created the topic. */
+  readonly created: boolean;
+}
+
+export interface NewTopic {
+  readonly name: string;
+  /** undefined: num.partitions. */
+  readonly partitions?: number;
+  /** undefined: min(3, nodes). */
+  readonly replicationFactor?: number;
+  readonly configs?: Readonly<Record<string, string>>;
+}
+
+/** Conditions of one partition's append; all that are given must hold. */
+export interface AppendConditions {
+  /** Log end offset, in-flight appends included. */
+  readonly expectedOffset?: number;
+  /** Fence token that must be the one set; undefined asks nothing. */
+  readonly fence?: string;
+}
+
+export interface IdempotencyKey {
+  readonly principal: string;
+  /** 1-255 visible ASCII characters. */
+  readonly key: string;
+  /** 16-byte hash of the request (method, path, content type, body), by which a replay is told from a reuse. */
+  readonly bodyHash: Uint8Array;
+  /** The records of this request without a key and without a partition went to this partition by the key's hash;
+   *  null: every record named its partition. */
+  readonly partitionCount: number;
+}
+
+export interface PartitionAppend {
+  readonly partition: number;
+  /** One RecordBatch v2, validated by the door's builder or to be validated (`trusted` false). The broker stamps it in
+   *  place and retains what it needs; the caller releases its own hold when the promise settles. */
+  readonly batch: Slice;
+  readonly conditions?: AppendConditions;
+}
+
+export interface ProduceRequest {
+  readonly topic: string;
+  readonly acks: Acks;
+  readonly timeoutMs: number;
+  readonly appends: readonly PartitionAppend[];
+  readonly idempotency?: IdempotencyKey;
+  /** The batch was built by our own builder in this process: skip the full record walk. */
+  readonly trusted: boolean;
+}
+
+export interface Appended {
+  readonly ok: true;
+  readonly partition: number;
+  readonly baseOffset: number;
+  readonly recordCount: number;
+  /** Append time when the topic is LogAppendTime, else -1 (the record's own timestamp stands). */
+  readonly logAppendTime: number;
+  readonly leaderEpoch: number;
+  readonly logStartOffset: number;
+  /** Answered from memory of an earlier request (idempotency key or producer sequence). */
+  readonly duplicate: boolean;
+  /** When the idempotency key is forgotten at the latest, ms since the epoch; null without a key. */
+  readonly idempotencyExpires: number | null;
+}
+
+export interface FetchPosition {
+  readonly partition: number;
+  /** Next offset wanted. */
+  readonly offset: number;
+  readonly maxBytes: number;
+}
+
+export interface FetchRequest {
+  readonly topic: string;
+  /** In the order in which they are filled; the first non-empty one returns at least one whole batch. */
+  readonly positions: readonly FetchPosition[];
+  readonly maxBytes: number;
+  readonly minBytes: number;
+  readonly maxWaitMs: number;
+  /** Ends the wait at once and frees it. */
+  readonly signal?: AbortSignal;
+}
+
+export interface FetchedPartition {
+  readonly ok: true;
+  readonly partition: number;
+  /** Whole RecordBatch v2s, each a view; the first may begin before the wanted offset. Valid until release(). */
+  readonly batches: readonly Uint8Array[];
+  readonly highWatermark: number;
+  readonly lastStableOffset: number;
+  readonly logStartOffset: number;
+  readonly leaderEpoch: number;
+}
+
+export interface FetchResponse {
+  /** In the order asked for. */
+  readonly partitions: readonly (FetchedPartition | (Refusal & { readonly partition: number }))[];
+  /** The caller is done with every batch's bytes. Called exactly once. */
+  release(): void;
+}
+
+export type OffsetSpec = "earliest" | "latest" | { readonly timestamp: number };
+
+export interface FoundOffset {
+  readonly ok: true;
+  readonly partition: number;
+  /** -1 when no record is that young. */
+  readonly offset: number;
+  /** The found record's timestamp, -1 for earliest and latest. */
+  readonly timestamp: number;
+  readonly leaderEpoch: number;
+}
+
+export interface PartitionBounds {
+  readonly partition: number;
+  readonly logStartOffset: number;
+  readonly highWatermark: number;
+  /** The log end, in-flight appends included (>= highWatermark). */
+  readonly logEndOffset: number;
+  readonly lastStableOffset: number;
+}
+
+export interface BrokerStatus {
+  readonly nodeId: number;
+  readonly clusterId: string;
+  readonly version: string;
+  /** Confirmed term of the controller. */
+  readonly term: number;
+  readonly ready: boolean;
+  /** Why the node is not ready, or null. */
+  readonly reason: string | null;
+  readonly topics: number;
+  readonly partitions: number;
+  readonly uptimeMs: number;
+}
+
+export interface Broker {
+  /** Creates. Refuses: invalid_topic_exception, topic_already_exists, invalid_partitions, invalid_replication_factor,
+   *  invalid_config, storage_full. Resolves when committed and every partition can be written. */
+  createTopic(topic: NewTopic): Promise<TopicDescription | Refusal>;
+  deleteTopic(name: string): Promise<Refusal | { readonly ok: true }>;
+  describeTopic(nameOrId: {
+    readonly name?: string;
+    readonly topicId?: string;
+  }): TopicDescription | Refusal;
+  describePartitions(name: string): readonly PartitionDescription[] | Refusal;
+  /** Names in code point order. */
+  listTopics(query: {
+    readonly prefix: string;
+    readonly after: string;
+    readonly limit: number;
+    readonly internal: boolean;
+  }): {
+    readonly items: readonly TopicDescription[];
+    readonly next: string | null;
+  };
+  /** null resets a config to its default. All or nothing. */
+  alterConfigs(
+    name: string,
+    changes: Readonly<Record<string, string | null>>,
+  ): Promise<TopicDescription | Refusal>;
+  /** Raises the number of partitions to `total`; fewer is invalid_partitions. */
+  addPartitions(name: string, total: number): Promise<TopicDescription | Refusal>;
+
+  /** The topic for a write; creates it when auto.create.topics.enable allows. Cost when it exists: a map look-up
+   *  (the value itself, no promise). */
+  topicForWrite(name: string): TopicView | Refusal | Promise<TopicView | Refusal>;
+  topic(name: string): TopicView | null;
+  /** Changes with every deletion or re-creation. null when the id is unknown. */
+  topicById(topicId: string): TopicView | null;
+
+  /** Appends one batch to each named partition, each atomic, none dependent on another. Settles when each is
+   *  acknowledged as `acks` asks or refused. Same order as request.appends. Never throws for one partition's sake. */
+  produce(
+    request: ProduceRequest,
+  ): Promise<readonly (Appended | (Refusal & { readonly partition: number }))[]>;
+  /** Whole batches from the positions; waits up to maxWaitMs for minBytes, woken by commits. */
+  fetch(request: FetchRequest): Promise<FetchResponse | Refusal>;
+  listOffsets(
+    topic: string,
+    wanted: readonly { readonly partition: number; readonly at: OffsetSpec }[],
+  ): Promise<readonly (FoundOffset | (Refusal & { readonly partition: number }))[] | Refusal>;
+  /** Log start, high watermark and log end of every partition; no wait. */
+  bounds(topic: string): readonly PartitionBounds[] | Refusal;
+  /** Moves the log start to `before` (-1: the high watermark). */
+  deleteRecords(
+    topic: string,
+    partition: number,
+    before: number,
+  ): Promise<{ readonly ok: true; readonly logStartOffset: number } | Refusal>;
+  /** Calls wake after each advance of a partition's high watermark, after new partitions and after deletion, until
+   *  the returned function is called. wake must be cheap: it schedules, it does not read. */
+  subscribe(topic: string, wake: () => void): () => void;
+
+  status(): BrokerStatus;
+  metrics(): Readonly<Record<string, number>>;
+  /** Stops taking appends, drains, closes. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,63 @@
+// One table of limits: every size, count and wait that a peer controls. GET /v1/limits prints it.
+//
+// The relations between them are asserted at import, so that a changed number cannot make a legal request impossible.
+
+import { assert } from "./assert.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const limits = {
+  /** HTTP body as sent. */
+  requestBodyBytesMax: 16 * MiB,
+  /** HTTP body after Content-Encoding, and one batch after decompression. */
+  decodedBytesMax: 64 * MiB,
+  /** Default of max.message.bytes: one batch as stored, Kafka's own number. */
+  messageBytesMax: 1_048_588,
+  /** Records in one JSON request. */
+  recordsPerRequestMax: 10_000,
+  /** Headers of one record. */
+  headersPerRecordMax: 1_000,
+  responseBytesMax: 16 * MiB,
+  /** Long polls and tails waiting at once on a node. */
+  waitersMax: 10_000,
+  waitMsMax: 30_000,
+  /** Bytes in the journal's queue before appends are refused with `overloaded`. */
+  journalQueueBytesMax: 64 * MiB,
+  /** One Raft entry: this much or one batch, whichever is larger. */
+  entryBytesMax: 1 * MiB,
+  /** One flush of all replicas. */
+  flushBytesMax: 8 * MiB,
+  /** A journal file is full at this size ... */
+  fileBytesMax: 64 * MiB,
+  /** ... or at this many rows. */
+  fileRowsMax: 100_000,
+  topicNameCharsMax: 249,
+  partitionsPerTopicMax: 10_000,
+  partitionsPerNodeMax: 20_000,
+  /** Partitions that one tail may follow. */
+  tailPartitionsMax: 200,
+  /** Bytes buffered for one slow tailer. */
+  tailBufferBytesMax: 256 * KiB,
+  urlBytesMax: 16 * KiB,
+  headerBytesMax: 64 * KiB,
+  idempotencyKeysPerPartitionMax: 100_000,
+  idempotencyKeyAgeMsMax: 24 * 3_600_000,
+  fenceBytesMax: 64,
+  /** Producers remembered per partition. */
+  producersPerPartitionMax: 100_000,
+  /** A body must arrive within this time. */
+  bodyMsMax: 30_000,
+  listPageMax: 1_000,
+} as const;
+
+assert(
+  limits.messageBytesMax <= limits.requestBodyBytesMax,
+  "One message must fit into one request",
+);
+assert(limits.entryBytesMax <= limits.flushBytesMax, "One entry must fit into one flush");
+assert(
+  limits.requestBodyBytesMax <= limits.journalQueueBytesMax,
+  "One request must fit into the journal's queue",
+);
+assert(limits.flushBytesMax < limits.fileBytesMax, "A flush must be smaller than a file");
