@@ -29,8 +29,13 @@ export const factKinds = {
 
 /** One row. Numeric columns are integers below 2^53; `replica` is -1 on rows of no replica. */
 export interface DiskRow {
+  /** Dense over unsealed files: the last durable row's + 1. Those of a commit that failed are used again. Kept when
+   *  the row moves into a sealed file. */
   readonly lsn: number;
   readonly replica: number;
+  /** Group id of the replica, "" on rows of no replica. Not stored: the row's crc covers it, so that a row can never
+   *  pass for another group's. */
+  readonly groupId: string;
   readonly idx: number;
   readonly term: number;
   readonly kind: number;
@@ -51,6 +56,7 @@ export interface DiskRowHead extends Omit<DiskRow, "batch"> {
 /** What a sealed file holds of one replica. */
 export interface Span {
   readonly replica: number;
+  readonly groupId: string;
   readonly firstIndex: number;
   readonly lastIndex: number;
   readonly firstOffset: number;
@@ -65,15 +71,27 @@ export interface SealedHead {
   /** Names of the files that this one replaces. */
   readonly replaces: readonly string[];
   readonly spans: readonly Span[];
+  /** Snapshot chunks that moved into this file; read by lsn. */
+  readonly snapshots: readonly SealedSnapshotRow[];
   readonly fileBytes: number;
+}
+
+export interface SealedSnapshotRow {
+  readonly lsn: number;
+  readonly replica: number;
+  readonly idx: number;
+  /** Chunk number, and how many the snapshot has. */
+  readonly chunk: number;
+  readonly chunks: number;
 }
 
 /** A full or active file as open() found it. */
 export interface UnsealedFile {
   readonly name: string;
   readonly fileBytes: number;
-  /** Heads of its rows in lsn order, the image first. Damaged rows are left out and stand in `damage`. */
-  readonly rows: readonly DiskRowHead[];
+  /** Heads of its rows in lsn order, the image first, made one at a time from packed columns. Damaged rows are left
+   *  out and stand in `damage`. */
+  readonly rows: Iterable<DiskRowHead>;
 }
 
 export interface DiskInventory {
@@ -93,17 +111,25 @@ export interface DiskCommit {
 
 export interface DiskRead {
   readonly file: string;
-  /** Unsealed files are read by lsn (the journal's index knows them), sealed ones by (replica, position). */
+  readonly replica: number;
+  readonly groupId: string;
+  /** Unsealed files, and snapshot rows of sealed ones, are read by lsn (the journal's index knows them); entries of
+   *  sealed files by (replica, position). A wanted lsn that is missing or another replica's is damage. */
   readonly rows:
     | { readonly lsns: readonly number[] }
     | {
-        readonly replica: number;
         readonly fromIndex: number;
         readonly endIndex: number;
         /** Skip rows whose base_offset + offset_count <= this; null to start at fromIndex. */
         readonly fromOffset: number | null;
+        /** Skip rows whose max_timestamp is below this; null for all. */
+        readonly fromTimestamp: number | null;
+        /** Only kinds data and gap. */
         readonly dataOnly: boolean;
       };
+  /** "heads": rows come without their batch (for timestamps and retention), which is then not read either. */
+  readonly parts: "rows" | "heads";
+  readonly maxRows: number;
   /** Bound over batch bytes; the first row always comes whole. */
   readonly maxBytes: number;
 }
@@ -123,10 +149,15 @@ export interface SealPlan {
     readonly name: string;
     readonly live: readonly {
       readonly replica: number;
+      readonly groupId: string;
       readonly firstIndex: number;
       readonly lastIndex: number;
     }[];
-    readonly snapshotLsns: readonly number[];
+    readonly snapshots: readonly {
+      readonly replica: number;
+      readonly groupId: string;
+      readonly lsns: readonly number[];
+    }[];
   }[];
 }
 
