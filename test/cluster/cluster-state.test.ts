@@ -1,0 +1,161 @@
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import { decodeState, encodeState } from "../../src/cluster/cluster-snapshot.ts";
+import { ClusterState } from "../../src/cluster/cluster-state.ts";
+import { decodeCommand, encodeCommand, type Command } from "../../src/cluster/commands.ts";
+import { limits } from "../../src/limits.ts";
+
+const id = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+const here = [{ nodeId: 1, incarnation: 1 }];
+const create = (name: string, n: number, partitions = 1): Command => ({
+  kind: "createTopic",
+  name,
+  topicId: id(n),
+  assignments: Array.from({ length: partitions }, () => here),
+  configs: {},
+});
+
+describe("topics", () => {
+  test("a created topic is found by name and by id", () => {
+    const state = new ClusterState();
+    expect(state.apply(create("orders", 1, 3), 42)).toMatchObject({ ok: true });
+    expect(state.topic("orders")).toMatchObject({ topicId: id(1), createdAt: 42 });
+    expect(state.topicById(id(1))?.assignments).toHaveLength(3);
+    expect(state.partitions).toBe(3);
+  });
+
+  test("a name can be taken once, and never by a name that collides with it", () => {
+    const state = new ClusterState();
+    state.apply(create("a.b", 1), 0);
+    expect(state.apply(create("a.b", 2), 0)).toMatchObject({ code: "topic_already_exists" });
+    expect(state.apply(create("a_b", 2), 0)).toMatchObject({ code: "invalid_topic_exception" });
+    state.apply({ kind: "deleteTopic", topicId: id(1) }, 0);
+    expect(state.apply(create("a_b", 2), 0)).toMatchObject({ ok: true });
+  });
+
+  test("a deleted topic leaves a note until its replicas are gone", () => {
+    const state = new ClusterState();
+    state.apply(create("a", 1, 2), 0);
+    state.apply({ kind: "deleteTopic", topicId: id(1) }, 7);
+    expect(state.topic("a")).toBeNull();
+    expect(state.topicById(id(1))).toBeNull();
+    expect(state.deleted.get(id(1))).toEqual({
+      topicId: id(1),
+      name: "a",
+      partitions: 2,
+      deletedAt: 7,
+    });
+    expect(state.apply({ kind: "deleteTopic", topicId: id(1) }, 8)).toMatchObject({
+      code: "unknown_topic_or_partition",
+    });
+    state.apply({ kind: "forgetTopics", topicIds: [id(1)] }, 9);
+    expect(state.deleted.size).toBe(0);
+  });
+
+  test("partitions are added behind the ones that the proposer saw", () => {
+    const state = new ClusterState();
+    state.apply(create("a", 1, 2), 0);
+    const add = { kind: "addPartitions", topicId: id(1), first: 2, assignments: [here] } as const;
+    expect(state.apply(add, 0)).toMatchObject({ ok: true });
+    expect(state.apply(add, 0)).toMatchObject({ ok: false, code: "invalid_partitions" });
+    expect(state.topic("a")?.assignments).toHaveLength(3);
+  });
+
+  test("the node's limit of partitions holds", () => {
+    const state = new ClusterState();
+    state.apply(create("a", 1, limits.partitionsPerNodeMax), 0);
+    expect(state.apply(create("b", 2), 0)).toMatchObject({ code: "invalid_partitions" });
+  });
+
+  test("who holds a topic's state does not see it change", () => {
+    const state = new ClusterState();
+    state.apply(create("a", 1), 0);
+    const held = state.topic("a")!;
+    state.apply(
+      { kind: "alterConfigs", topicId: id(1), changes: { "retention.ms": "1", "flush.ms": null } },
+      0,
+    );
+    expect(held.configs).toEqual({});
+    expect(state.topic("a")?.configs).toEqual({ "retention.ms": "1" });
+  });
+
+  test("names stay in code point order", () => {
+    const state = new ClusterState();
+    ["b", "a", "Z", "a.b", "_", "a-"].forEach((name, n) => state.apply(create(name, n), 0));
+    state.apply({ kind: "deleteTopic", topicId: id(1) }, 0);
+    expect(state.names).toEqual(["Z", "_", "a-", "a.b", "b"]);
+    expect(state.position("a.b")).toBe(3);
+    expect(state.position("zz")).toBe(5);
+  });
+});
+
+test("producer ids are handed out in blocks that never overlap", () => {
+  const state = new ClusterState();
+  const allocate = { kind: "allocateProducerIds", count: 1000 } as const;
+  expect(state.apply(allocate, 0)).toMatchObject({ change: { first: 0, count: 1000 } });
+  expect(state.apply(allocate, 0)).toMatchObject({ change: { first: 1000, count: 1000 } });
+});
+
+test("a cluster is formatted once", () => {
+  const state = new ClusterState();
+  expect(state.apply({ kind: "formatCluster", clusterId: "x" }, 0)).toMatchObject({ ok: true });
+  expect(state.apply({ kind: "formatCluster", clusterId: "y" }, 0)).toMatchObject({ ok: false });
+  expect(state.clusterId).toBe("x");
+});
+
+const someCommand: fc.Arbitrary<Command> = fc.oneof(
+  fc
+    .record({ n: fc.nat(6), name: fc.constantFrom("a", "b.c", "b_c", "d"), size: fc.nat(3) })
+    .map(({ n, name, size }) => create(name, n, size + 1)),
+  fc.nat(6).map((n): Command => ({ kind: "deleteTopic", topicId: id(n) })),
+  fc.nat(6).map((n): Command => ({ kind: "forgetTopics", topicIds: [id(n)] })),
+  fc
+    .record({ n: fc.nat(6), first: fc.integer({ min: 1, max: 4 }) })
+    .map(({ n, first }): Command => ({
+      kind: "addPartitions",
+      topicId: id(n),
+      first,
+      assignments: [here, [...here, { nodeId: 2, incarnation: 9 }]],
+    })),
+  fc
+    .record({ n: fc.nat(6), value: fc.option(fc.constantFrom("1", "2")) })
+    .map(({ n, value }): Command => ({
+      kind: "alterConfigs",
+      topicId: id(n),
+      changes: { "retention.ms": value },
+    })),
+  fc.constant<Command>({ kind: "allocateProducerIds", count: 1000 }),
+  fc.constant<Command>({ kind: "formatCluster", clusterId: "c" }),
+  fc.nat(3).map((nodeId): Command => ({ kind: "registerNode", nodeId, version: "0.1.0" })),
+);
+
+test("the fold of the log equals the live state, from the start and from any snapshot", () => {
+  fc.assert(
+    fc.property(fc.array(someCommand, { maxLength: 30 }), fc.nat(30), (commands, at) => {
+      const live = new ClusterState();
+      let restored = new ClusterState();
+      commands.forEach((command, time) => {
+        if (time === at) restored = decodeState(encodeState(live));
+        const copy = decodeCommand(encodeCommand(command));
+        expect(copy).toEqual(command);
+        const applied = live.apply(command, time);
+        if (time < at) restored.apply(copy, time);
+        else expect(restored.apply(copy, time)).toEqual(applied);
+      });
+      expect(encodeState(restored)).toEqual(encodeState(live));
+      expect([...live.names].sort()).toEqual([...live.names]);
+      const sum = live.data().topics.reduce((n, topic) => n + topic.assignments.length, 0);
+      expect(live.partitions).toBe(sum);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a command or snapshot of a newer version halts", async () => {
+  const { pack } = await import("msgpackr");
+  expect(() => decodeCommand(pack({ v: 2, kind: "createTopic" }))).toThrow(
+    "version must be 1, got 2",
+  );
+  expect(() => decodeCommand(pack({ v: 1, kind: "renameTopic" }))).toThrow("renameTopic");
+  expect(() => decodeState(pack([2]))).toThrow("version must be 1, got 2");
+});
