@@ -37,7 +37,7 @@ export function utf8Length(text: string): number {
 }
 
 /** A fresh array, owned by the caller. */
-export function encodeUtf8(text: string): Uint8Array {
+export function encodeUtf8(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text);
 }
 
