@@ -18,6 +18,9 @@ export interface EntryDraft {
   readonly meta: Uint8Array | null;
   /** Held by the draft until the host took it (propose retains what it accepts). */
   readonly batch: Slice | null;
+  /** The entry's time as clock() gave it in this same turn, for a proposer that writes it into the batch
+   *  (LogAppendTime). Left out: the host stamps. */
+  readonly time?: number;
 }
 
 export interface Proposed {
@@ -52,25 +55,43 @@ export interface StateMachine {
   onFlushed(index: LogIndex, term: Term): void;
   /** The tail at and above index was lost (deposed leader, failed commit): answers of those proposals are unknown. */
   onLost(index: LogIndex, refusal: Refusal): void;
+  /** Called once in the host's next turn after wake(), before the turn's writes are collected: what is proposed now
+   *  goes into the same flush as the other replicas' entries. */
+  onTurn?(): void;
 }
 
 export interface Replica {
   readonly number: ReplicaNumber;
   readonly groupId: string;
   readonly role: Role;
-  /** True when this replica leads and its own no-op is applied. */
+  /** True when this replica leads, its own no-op is applied and the state machine has seen everything before it. */
   readonly ready: boolean;
   readonly commitIndex: LogIndex;
+  /** commitIndex as an offset: every record below it is committed, durable here and readable. Never goes back. */
+  readonly highWatermark: Offset;
+  /** Term of the newest committed entry, 0 before the first: Kafka's leader epoch, never one that is unconfirmed. */
+  readonly confirmedTerm: Term;
   readonly appliedIndex: LogIndex;
   readonly lastIndex: LogIndex;
   /** Offset that the next proposed record gets, in-flight proposals included. */
   readonly nextOffset: Offset;
+  /** The newest applied log start; the journal's own may lag behind it. */
   readonly logStart: LogStart;
 
+  /** The time that an entry proposed now would carry: max(own clock, previous entry's time), ms. */
+  clock(): number;
+  /** Asks for one onTurn() in the host's next turn. Idempotent until then. */
+  wake(): void;
+  /** Refuses what would not find room: overloaded, storage_full, storage_failed, shutting_down; else counts the bytes
+   *  until leave(). For proposers that queue before they propose. */
+  admit(bytes: number): Refusal | null;
+  leave(bytes: number): void;
   /** Hands one entry to the core at the expected term. Synchronous; refuses with not_leader_or_follower when the term
    *  has passed, overloaded or storage_full as the journal says. `draft.baseOffset` must equal nextOffset. */
   propose(draft: EntryDraft, expectedTerm: Term): Proposed | Refusal;
-  /** Resolves when this replica leads and is ready; a sole voter campaigns at once on first use. */
+  /** Resolves when this replica leads and is ready; a sole voter campaigns at once on first use, while the state
+   *  machine is restored and replayed. Rejects with a Fault: storage_full, storage_failed, storage_damaged,
+   *  shutting_down, unknown_topic_or_partition (removed). */
   lead(): Promise<Term>;
   /** Proposes a log-start entry; the state machine's snapshot is made durable before the log is cut. */
   advanceLogStart(start: LogStart): Promise<Refusal | { readonly ok: true }>;
@@ -80,7 +101,10 @@ export interface Replica {
 export interface ReplicaHost {
   /** A new group whose only voter is this node. */
   create(groupId: string, machine: StateMachine): Replica;
-  /** Recovers a replica that the journal holds: restores the snapshot, replays committed entries, then resolves. */
+  /** Recovers a replica that the journal holds, O(1): its positions are known, its records are readable. The state
+   *  machine is restored and replayed by the first lead(), so that a node of thousands of idle partitions starts at
+   *  once. A replica with an uncommitted tail campaigns here; open() resolves when that tail is committed.
+   *  Rejects with storage_damaged when the recorded commit lies beyond the last entry (acknowledged data is gone). */
   open(groupId: string, machine: StateMachine): Promise<Replica>;
   /** Group ids that the journal holds. */
   groupIds(): readonly string[];
