@@ -1,0 +1,46 @@
+// Schema of the database files: the migrations under drizzle/, applied in order, counted in user_version.
+//
+// Promise: a file is either at the version that this program writes, or older and brought there (databases that are
+// migrated), or refused with its version named. Journal files are made whole at birth and never migrated; readers
+// know every version. Generate a migration after a change of a schema:
+//
+//   drizzle-kit generate --dialect sqlite --schema drizzle/NAME/schema.ts --out drizzle/NAME --name WHAT
+
+import { readFileSync } from "node:fs";
+import { Fault } from "../errors.ts";
+import type { Connection } from "./sqlite.ts";
+
+/** Migrations of each kind of file, oldest first; the version is their number. */
+const migrations = {
+  journal: ["0000_init"],
+  sealed: ["0000_init"],
+  catalogue: ["0000_init"],
+  state: ["0000_init"],
+} as const;
+
+export type SchemaName = keyof typeof migrations;
+
+/** The version that this program writes. */
+export const schemaVersion = (name: SchemaName): number => migrations[name].length;
+
+/** Brings a database from its user_version to the newest, one transaction a step. Throws Fault storage_failed for a
+ *  version that only a newer program knows. */
+export function migrate(connection: Connection, name: SchemaName): void {
+  const found = checkVersion(connection, name);
+  migrations[name].slice(found).forEach((file, i) => {
+    const url = new URL(`../../drizzle/${name}/${file}.sql`, import.meta.url);
+    const sql = readFileSync(url, "utf8");
+    connection.exec(`BEGIN;\n${sql};\nPRAGMA user_version = ${found + i + 1};\nCOMMIT`);
+  });
+}
+
+/** The file's version, 0 for an empty one. Throws Fault storage_failed when it is newer than this program. */
+export function checkVersion(connection: Connection, name: SchemaName): number {
+  const found = Number(connection.scalar("PRAGMA user_version"));
+  const known = schemaVersion(name);
+  if (found <= known) return found;
+  const detail =
+    `Cannot open ${connection.path}: its format is version ${found}, this program knows up to ${known}. ` +
+    "A newer Rivulet wrote it; start that one";
+  throw new Fault("storage_failed", detail, { members: { found, known } });
+}
