@@ -195,7 +195,8 @@ export type ProposalRefusal =
   | "forwarded" // sent to the leader: the outcome is not known here
   | "removed" // this leader is no longer a member
   | "transferring" // leadership is being handed over
-  | "uncommittedFull"; // Config.maxUncommittedBytes
+  | "uncommittedFull" // Config.maxUncommittedBytes
+  | "changeRefused"; // another change is not applied yet, or joint when it must not be; an empty entry took its place
 
 /** Where the entry lies in the log. It is committed only once an entry of that index and that term is. */
 export type Proposed =
@@ -245,6 +246,9 @@ export interface Config<P> {
   /** A voter refuses a candidate of lower priority whose log is no longer than its own, twice in a row at most, so
    *  that preference delays an election but never prevents one. Default 0. */
   readonly priority?: number;
+  /** The only member of a group counts its own vote at once, so that term, vote and first entry go in one write. Safe
+   *  because nobody else hears of the term before that write. Default true. */
+  readonly electAloneAtOnce?: boolean;
   /** Makes the payload of an entry that the core appends itself: a new leader's first one, the one that leaves a joint
    *  configuration, the empty one in place of a refused change. It counts as 0 bytes. Default: null. */
   readonly ownData?: (entry: OwnEntry) => P | null;
