@@ -239,6 +239,10 @@ export interface Broker {
     partition: number,
     before: number,
   ): Promise<{ readonly ok: true; readonly logStartOffset: number } | Refusal>;
+  /** A producer id that the cluster has never given before, with its first epoch. */
+  initProducerId(): Promise<
+    { readonly ok: true; readonly producerId: number; readonly epoch: number } | Refusal
+  >;
   /** Calls wake after each advance of a partition's high watermark, after new partitions and after deletion, until
    *  the returned function is called. wake must be cheap: it schedules, it does not read. */
   subscribe(topic: string, wake: () => void): () => void;
