@@ -10,6 +10,7 @@
 // Source: Kafka 4.3, LogValidator, UnifiedLog.analyzeAndValidateRecords, ProduceRequest.validateRecords.
 
 import { refuse, type Refusal } from "../errors.ts";
+import { batchBytes, type NewRecord } from "./batch-builder.ts";
 import { attribute, checkBatch, type BatchHeader, type TimestampType } from "./batch-layout.ts";
 import { openInspected, type RecordCursor } from "./record-iterator.ts";
 
@@ -67,6 +68,38 @@ export function validateBatch(bytes: Uint8Array, rules: BatchRules): ValidBatch 
   return cursor.ok ? walkRecords(cursor, rules) : cursor;
 }
 
+/** Judges records that are not a batch yet by the same rules, so that a record is legal on both doors or on none.
+ *  Refuses what validateBatch refuses of single records, `invalid_timestamp` when two of them are further apart than a
+ *  batch can say, and `message_too_large`. Gives the length of their uncompressed batch. */
+export function validateRecords(
+  records: readonly NewRecord[],
+  rules: BatchRules,
+): { readonly ok: true; readonly batchBytes: number } | Refusal {
+  if (records.length === 0) {
+    return refuse("invalid_record", "Cannot append records: at least one is wanted, got none");
+  }
+  const judge = new RecordJudge(rules);
+  const first = records[0].timestamp;
+  for (const [index, { key, timestamp }] of records.entries()) {
+    if (Number.isSafeInteger(timestamp) && Number.isSafeInteger(timestamp - first)) {
+      judge.judge(index, { keyLength: key === null ? -1 : key.length, timestamp });
+    } else {
+      judge.add(
+        "invalid_timestamp",
+        index,
+        `An integer within 2^53 of ${first} is wanted, got ${timestamp}`,
+      );
+    }
+  }
+  // Before the size: it cannot be told of timestamps that do not fit.
+  const refusal = judge.refusal();
+  if (refusal !== null) return refusal;
+  const bytes = batchBytes(records);
+  return bytes <= rules.maxMessageBytes
+    ? { ok: true, batchBytes: bytes }
+    : refuseSize(bytes, rules);
+}
+
 function refuseSize(found: number, rules: BatchRules): Refusal {
   const detail = `Cannot append batch: at most ${rules.maxMessageBytes} bytes are wanted, got ${found}`;
   return refuse("message_too_large", detail, {
@@ -104,44 +137,42 @@ function producerProblem(id: number, sequence: number, header: BatchHeader): str
 }
 
 function walkRecords(cursor: RecordCursor, rules: BatchRules): ValidBatch | Refusal {
-  const errors = new RecordErrors();
+  const judge = new RecordJudge(rules);
   let maxTimestamp = -1;
   for (let index = 0; cursor.advance(); index++) {
     if (cursor.offsetDelta !== index) {
       const detail = `Cannot append batch: offset delta ${index} is wanted, got ${cursor.offsetDelta}`;
       return refuse("invalid_record", detail);
     }
-    if (rules.compacted && cursor.keyLength < 0) {
-      errors.add("invalid_record", index, "A record of a compacted topic needs a key");
-    } else if (rules.timestampType === "CreateTime" && !inTime(cursor.timestamp, rules)) {
-      errors.add("invalid_timestamp", index, timestampDetail(cursor.timestamp, rules));
-    }
+    judge.judge(index, cursor);
     if (cursor.timestamp > maxTimestamp) maxTimestamp = cursor.timestamp;
   }
   if (cursor.problem !== null) {
     return refuse("invalid_record", `Cannot append batch: ${cursor.problem}`);
   }
-  return errors.refusal() ?? { ok: true, header: cursor.batch, maxTimestamp };
-}
-
-/** -1 says that the record has no timestamp: exempt. */
-function inTime(timestamp: number, rules: BatchRules): boolean {
-  if (timestamp === -1) return true;
-  const age = rules.now - timestamp;
-  return age <= rules.timestampBeforeMaxMs && -age <= rules.timestampAfterMaxMs;
-}
-
-function timestampDetail(timestamp: number, rules: BatchRules): string {
-  const from = rules.now - rules.timestampBeforeMaxMs;
-  const to = rules.now + rules.timestampAfterMaxMs;
-  return `Timestamp ${from} to ${to} is wanted, got ${timestamp}`;
+  return judge.refusal() ?? { ok: true, header: cursor.batch, maxTimestamp };
 }
 
 /** Gathers what is wrong with single records; one refusal speaks for all, a wrong timestamp before the rest. */
-class RecordErrors {
+class RecordJudge {
+  readonly #rules: BatchRules;
   readonly #told: RecordError[] = [];
   #count = 0;
   #timestamps = 0;
+
+  constructor(rules: BatchRules) {
+    this.#rules = rules;
+  }
+
+  /** keyLength -1: no key. */
+  judge(index: number, record: { readonly keyLength: number; readonly timestamp: number }): void {
+    const { compacted, timestampType } = this.#rules;
+    if (compacted && record.keyLength < 0) {
+      this.add("invalid_record", index, "A record of a compacted topic needs a key");
+    } else if (timestampType === "CreateTime" && !inTime(record.timestamp, this.#rules)) {
+      this.add("invalid_timestamp", index, timestampDetail(record.timestamp, this.#rules));
+    }
+  }
 
   add(code: "invalid_record" | "invalid_timestamp", index: number, detail: string): void {
     this.#count++;
@@ -156,4 +187,17 @@ class RecordErrors {
     const detail = `Cannot append batch: ${this.#count} of its records are invalid, the first is record ${first.index}: ${first.detail}`;
     return refuse(code, detail, { members: { recordErrors: this.#told } });
   }
+}
+
+/** -1 says that the record has no timestamp: exempt. */
+function inTime(timestamp: number, rules: BatchRules): boolean {
+  if (timestamp === -1) return true;
+  const age = rules.now - timestamp;
+  return age <= rules.timestampBeforeMaxMs && -age <= rules.timestampAfterMaxMs;
+}
+
+function timestampDetail(timestamp: number, rules: BatchRules): string {
+  const from = rules.now - rules.timestampBeforeMaxMs;
+  const to = rules.now + rules.timestampAfterMaxMs;
+  return `Timestamp ${from} to ${to} is wanted, got ${timestamp}`;
 }

@@ -1,0 +1,153 @@
+// Prints how fast batches are built, validated and read, in memory that is shared as a door's is.
+//
+// Run: bun test/bench/records-bench.ts, or deno run -A --no-lock test/bench/records-bench.ts. Figures are medians of
+// several rounds on one thread; they say nothing across machines, so the copy of the same bytes stands beside them.
+
+import { availableParallelism, cpus } from "node:os";
+import process from "node:process";
+import { crc32c } from "../../src/bytes/crc32c.ts";
+import {
+  batchBytes,
+  buildBatch,
+  compressBatch,
+  type NewRecord,
+} from "../../src/records/batch-builder.ts";
+import { stampBatch, stampLogAppendTime } from "../../src/records/batch-layout.ts";
+import { validateBatch, type BatchRules } from "../../src/records/batch-validator.ts";
+import { openRecords } from "../../src/records/record-iterator.ts";
+
+const rounds = 7;
+const roundMs = 150;
+const now = 1_700_000_000_000;
+
+const rules: BatchRules = {
+  maxMessageBytes: 2 << 20,
+  decodedBytesMax: 64 << 20,
+  timestampType: "CreateTime",
+  now,
+  timestampBeforeMaxMs: Infinity,
+  timestampAfterMaxMs: 3_600_000,
+  compacted: false,
+};
+
+/** Half words, half noise, so that compression has something to do and does not do all. */
+function value(length: number, seed: number): Uint8Array {
+  let state = seed + 1;
+  return Uint8Array.from({ length }, (_, i) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return i % 2 === 0 ? 0x61 + (i % 26) : state >>> 24;
+  });
+}
+
+function records(count: number, valueBytes: number): NewRecord[] {
+  return Array.from({ length: count }, (_, i) => ({
+    key: value(8, i),
+    value: value(valueBytes, i),
+    headers: [["trace", value(16, i)] as const],
+    timestamp: now + i,
+  }));
+}
+
+/** Median calls a second. */
+function rate(fn: () => void): number {
+  const found: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const start = performance.now();
+    let calls = 0;
+    let ms = 0;
+    for (; ms < roundMs; ms = performance.now() - start) {
+      for (let i = 0; i < 16; i++) fn();
+      calls += 16;
+    }
+    found.push((calls * 1_000) / ms);
+  }
+  return found.sort((a, b) => a - b)[rounds >> 1];
+}
+
+function readWhole(bytes: Uint8Array): number {
+  const cursor = openRecords(bytes, 0, rules);
+  if (!cursor.ok) throw new Error(cursor.detail);
+  let length = 0;
+  while (cursor.next()) length += cursor.value?.length ?? 0;
+  return length;
+}
+
+function print(what: string, callsPerSecond: number, bytes: number): void {
+  const each = callsPerSecond >= 10_000 ? `${Math.round(callsPerSecond / 1_000)} k/s` : "";
+  const mb = `${Math.round((callsPerSecond * bytes) / 1e6)} MB/s`;
+  console.log(`  ${what.padEnd(44)}${each.padStart(12)}${mb.padStart(14)}`);
+}
+
+function shared(length: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(length));
+}
+
+function benchBatch(title: string, list: readonly NewRecord[]): void {
+  const bytes = batchBytes(list);
+  const target = shared(bytes);
+  const copy = shared(bytes);
+  console.log(`${title}: ${list.length} records, ${bytes} bytes`);
+  print(
+    "copy of the batch (the limit)",
+    rate(() => copy.set(target)),
+    bytes,
+  );
+  print(
+    "CRC-32C of the batch",
+    rate(() => crc32c(target)),
+    bytes,
+  );
+  print(
+    "size and build",
+    rate(() => buildBatch(target.subarray(0, batchBytes(list)), list)),
+    bytes,
+  );
+  print(
+    "validate",
+    rate(() => validateBatch(target, rules)),
+    bytes,
+  );
+  const place = { baseOffset: 42, leaderEpoch: 7 };
+  print(
+    "stamp offset and epoch",
+    rate(() => stampBatch(copy, 0, place)),
+    bytes,
+  );
+  print(
+    "read keys and values",
+    rate(() => readWhole(target)),
+    bytes,
+  );
+  copy.set(target);
+  print(
+    "stamp append time (new CRC)",
+    rate(() => stampLogAppendTime(copy, 0, now)),
+    bytes,
+  );
+}
+
+function benchCodec(codec: "gzip" | "zstd", list: readonly NewRecord[]): void {
+  const bytes = batchBytes(list);
+  const target = shared(compressBatch(list, codec).bytes);
+  compressBatch(list, codec).writeTo(target);
+  console.log(`${codec}: ${list.length} records, ${bytes} bytes, ${target.length} compressed`);
+  print(
+    "compress and build (plain bytes)",
+    rate(() => compressBatch(list, codec)),
+    bytes,
+  );
+  print(
+    "decompress and validate (plain bytes)",
+    rate(() => validateBatch(target, rules)),
+    bytes,
+  );
+}
+
+const runtime =
+  "Bun" in globalThis ? `Bun ${process.versions["bun"]}` : `Deno ${process.versions["deno"]}`;
+console.log(`${runtime}, ${availableParallelism()} cores of ${cpus()[0]?.model ?? "unknown"}`);
+benchBatch("single record of 200 B", records(1, 200));
+benchBatch("1 MB in records of 200 B", records(4_300, 200));
+benchBatch("1 MB in one record", records(1, 1_000_000));
+benchCodec("gzip", records(4_300, 200));
+benchCodec("zstd", records(4_300, 200));
