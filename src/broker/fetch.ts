@@ -1,0 +1,235 @@
+// Fetch: whole batches from several positions of one topic, at once or after a wait for enough of them.
+//
+//   read every position in order --enough, or a refusal--> answer
+//        ^                          \--not enough--> wait --wake--> read on from where each position stands
+//        \____________________________________________/   \--time up, caller gone, node stops--> answer
+//
+// Promise: positions are filled in the order asked for; the first non-empty one returns at least one whole batch,
+// however large, later batches only while they fit; nothing is read twice and nothing polls; a wait holds no
+// descriptor and no open read. Left to others: finding batches (the partition), records inside them (the doors).
+
+import { refuse, refusalOf, type Refusal } from "../errors.ts";
+import { nextOffsetAt } from "../records/batch-layout.ts";
+import type { World } from "../world.ts";
+import type { FetchedPartition, FetchPosition, FetchRequest, FetchResponse } from "./broker.ts";
+import type { LogRead, PartitionLog } from "./partition-log.ts";
+import { unknownPartition, unknownTopic, type PartitionSlot } from "./partition-slot.ts";
+import type { Topic, Topics } from "./topics.ts";
+import type { WaitRoom } from "./wait-room.ts";
+
+export interface FetchCounters {
+  requests: number;
+  bytes: number;
+  /** Requests that had to wait. */
+  waits: number;
+}
+
+export class Fetching {
+  readonly #world: World;
+  readonly #topics: Topics;
+  readonly #room: WaitRoom;
+  readonly counters: FetchCounters = { requests: 0, bytes: 0, waits: 0 };
+
+  constructor(world: World, topics: Topics, room: WaitRoom) {
+    this.#world = world;
+    this.#topics = topics;
+    this.#room = room;
+  }
+
+  async fetch(request: FetchRequest): Promise<FetchResponse | Refusal> {
+    this.counters.requests += 1;
+    const topic = this.#topics.byName(request.topic);
+    if (topic === null) return unknownTopic(request.topic);
+    const gathering = new Gathering(topic, request);
+    await gathering.fill();
+    if (!gathering.enough && request.maxWaitMs > 0 && request.signal?.aborted !== true) {
+      const refusal = await this.#wait(gathering, request);
+      if (refusal !== null) return refusal;
+    }
+    this.counters.bytes += gathering.bytes;
+    return gathering.response();
+  }
+
+  async #wait(gathering: Gathering, request: FetchRequest): Promise<Refusal | null> {
+    const wait = { ms: request.maxWaitMs, signal: request.signal };
+    const waiter = this.#room.enter(this.#world, wait);
+    if (waiter === null) {
+      gathering.release();
+      return tooManyWaiters(this.#room.count);
+    }
+    this.counters.waits += 1;
+    try {
+      gathering.onWake(waiter.wake, (stop) => waiter.onLeave(stop));
+      while (!waiter.over && !gathering.enough) {
+        // A commit may have come between the last read and the subscription: look before each pause.
+        if (!gathering.behind) await waiter.pause();
+        if (!waiter.over && gathering.behind) await gathering.fill();
+      }
+      return null;
+    } finally {
+      waiter.leave();
+    }
+  }
+}
+
+/** What one request has read so far. */
+class Gathering {
+  readonly #positions: readonly Position[];
+  readonly #request: FetchRequest;
+  bytes = 0;
+
+  constructor(topic: Topic, request: FetchRequest) {
+    this.#request = request;
+    this.#positions = request.positions.map((asked) => new Position(topic, asked));
+  }
+
+  /** Nothing more is to be waited for. */
+  get enough(): boolean {
+    if (this.bytes >= this.#request.minBytes) return true;
+    if (this.#positions.length === 0) return true;
+    return this.#positions.some((position) => position.refusal !== null || position.full);
+  }
+
+  /** Some position has moved beyond what was read of it. */
+  get behind(): boolean {
+    return this.#positions.some((position) => position.behind);
+  }
+
+  /** Reads on from each position in order until there is enough or nothing more. */
+  async fill(): Promise<void> {
+    for (const position of this.#positions) {
+      if (this.bytes >= this.#request.maxBytes) return;
+      await this.#fillOne(position);
+    }
+  }
+
+  onWake(wake: () => void, cleanup: (stop: () => void) => void): void {
+    for (const { slot } of this.#positions) if (slot !== null) cleanup(slot.onWake(wake));
+  }
+
+  release(): void {
+    for (const position of this.#positions) position.release();
+  }
+
+  response(): FetchResponse {
+    return {
+      partitions: this.#positions.map((position) => position.result()),
+      release: () => this.release(),
+    };
+  }
+
+  /** A read may end early (a file ends, the cache ends): go on until one brings nothing. */
+  async #fillOne(position: Position): Promise<void> {
+    let read = await position.read(this.#request.maxBytes - this.bytes, this.bytes === 0);
+    while (read > 0) {
+      this.bytes += read;
+      if (this.bytes >= this.#request.maxBytes || !position.behind) return;
+      read = await position.read(this.#request.maxBytes - this.bytes, false);
+    }
+  }
+}
+
+/** One partition of the request. */
+class Position {
+  readonly slot: PartitionSlot | null;
+  refusal: Refusal | null = null;
+  /** There is more to read, but no batch of it fits any more. */
+  full = false;
+  readonly #partition: number;
+  #next: number;
+  #room: number;
+  readonly #batches: Uint8Array[] = [];
+  readonly #reads: LogRead[] = [];
+
+  constructor(topic: Topic, asked: FetchPosition) {
+    this.#partition = asked.partition;
+    this.#next = asked.offset;
+    this.#room = asked.maxBytes;
+    this.slot = topic.slot(asked.partition);
+    if (this.slot === null) this.refusal = unknownPartition(topic.name, asked.partition);
+  }
+
+  get behind(): boolean {
+    const { slot } = this;
+    if (slot === null || this.refusal !== null || this.full) return false;
+    if (slot.removed) return true;
+    const bounds = slot.bounds();
+    return bounds.highWatermark > this.#next || bounds.logStartOffset > this.#next;
+  }
+
+  /** Reads on; the bytes that were added. `first`: one whole batch comes even when it is larger than `budget`. */
+  async read(budget: number, first: boolean): Promise<number> {
+    if (this.slot === null || this.refusal !== null || this.full) return 0;
+    const log = await this.slot.log();
+    if ("ok" in log) return this.#refused(log);
+    const room = Math.min(budget, this.#room);
+    const read = await this.#readLog(log, room);
+    if (!read.ok) return this.#refused(read);
+    return this.#take(read, { room, first });
+  }
+
+  result(): FetchedPartition | (Refusal & { readonly partition: number }) {
+    const partition = this.#partition;
+    const { slot } = this;
+    if (this.refusal !== null) return { ...this.refusal, partition };
+    if (slot === null || slot.removed)
+      return { ...unknownPartition(slot?.topic ?? "", partition), partition };
+    const { highWatermark, lastStableOffset, logStartOffset, leaderEpoch } = slot.bounds();
+    const batches = this.#batches;
+    return {
+      ok: true,
+      partition,
+      batches,
+      highWatermark,
+      lastStableOffset,
+      logStartOffset,
+      leaderEpoch,
+    };
+  }
+
+  release(): void {
+    for (const read of this.#reads.splice(0)) read.release();
+  }
+
+  /** A fault of the disk is this partition's refusal alone. */
+  async #readLog(log: PartitionLog, room: number): Promise<LogRead | Refusal> {
+    try {
+      return await log.fetch({ offset: this.#next, maxBytes: Math.max(room, 1) });
+    } catch (thrown) {
+      return refusalOf(thrown);
+    }
+  }
+
+  #take(read: LogRead, { room, first }: { room: number; first: boolean }): number {
+    let taken = 0;
+    for (const batch of read.batches) {
+      const forced = first && taken === 0;
+      if (!forced && taken + batch.length > room) {
+        this.full = true;
+        break;
+      }
+      this.#batches.push(batch);
+      this.#next = nextOffsetAt(batch, 0);
+      taken += batch.length;
+    }
+    this.#room -= taken;
+    if (taken > 0) this.#reads.push(read);
+    else read.release();
+    return taken;
+  }
+
+  /** What was read before the refusal is served first: the next request meets the refusal itself. */
+  #refused(refusal: Refusal): number {
+    if (this.#batches.length > 0 && !this.slot!.removed) this.full = true;
+    else {
+      this.refusal = refusal;
+      this.release();
+    }
+    return 0;
+  }
+}
+
+function tooManyWaiters(count: number): Refusal {
+  const detail = `Cannot wait for records: ${count} requests wait already`;
+  return refuse("overloaded", detail, { retryAfterMs: 1_000 });
+}

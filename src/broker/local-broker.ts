@@ -1,0 +1,218 @@
+// The broker of one node: both doors' one path, put together from its parts.
+//
+// Promise: every verb of Broker, each one call into the part that owns it; after close() has begun, nothing new is
+// taken and what is under way is answered. Left to others: everything else (see the imports, in order of the path).
+
+import type { Controller } from "../cluster/controller.ts";
+import { refuse, type Refusal } from "../errors.ts";
+import type { ReplicaHost } from "../consensus/replica.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { World } from "../world.ts";
+import type { Broker, BrokerStatus, NewTopic, ProduceRequest, FetchRequest } from "./broker.ts";
+import type { Fetching } from "./fetch.ts";
+import type { Offsets, WantedOffset } from "./offsets.ts";
+import { unknownTopic } from "./partition-slot.ts";
+import type { Producing } from "./produce.ts";
+import type { ProducerIds } from "./producer-ids.ts";
+import type { Retention } from "./retention.ts";
+import type { TopicAdmin } from "./topic-admin.ts";
+import type { TopicListQuery, Topics } from "./topics.ts";
+import type { WaitRoom } from "./wait-room.ts";
+
+export interface BrokerParts {
+  readonly world: World;
+  readonly journal: Journal;
+  readonly host: ReplicaHost;
+  readonly controller: Controller;
+  readonly topics: Topics;
+  readonly admin: TopicAdmin;
+  readonly producing: Producing;
+  readonly fetching: Fetching;
+  readonly offsets: Offsets;
+  readonly producerIds: ProducerIds;
+  readonly retention: Retention;
+  readonly room: WaitRoom;
+  readonly nodeId: number;
+  readonly version: string;
+}
+
+export class LocalBroker implements Broker {
+  readonly #parts: BrokerParts;
+  readonly #startedAt: number;
+  /** Appends and topic changes under way: close() waits for them. */
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closing: Promise<void> | null = null;
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts;
+    this.#startedAt = parts.world.monotonic();
+  }
+
+  createTopic(topic: NewTopic): ReturnType<Broker["createTopic"]> {
+    return this.#whileOpen(() => this.#parts.admin.create(topic));
+  }
+
+  deleteTopic(name: string): ReturnType<Broker["deleteTopic"]> {
+    return this.#whileOpen(() => this.#parts.admin.delete(name));
+  }
+
+  describeTopic(of: {
+    readonly name?: string;
+    readonly topicId?: string;
+  }): ReturnType<Broker["describeTopic"]> {
+    const { topics } = this.#parts;
+    if (of.topicId !== undefined) {
+      const topic = topics.byId(of.topicId);
+      return topic === null ? unknownTopicId(of.topicId) : topics.describe(topic);
+    }
+    const topic = topics.byName(of.name ?? "");
+    return topic === null ? unknownTopic(of.name ?? "") : topics.describe(topic);
+  }
+
+  describePartitions(name: string): ReturnType<Broker["describePartitions"]> {
+    const topic = this.#parts.topics.byName(name);
+    return topic === null ? unknownTopic(name) : topic.describePartitions(this.#parts.nodeId);
+  }
+
+  listTopics(query: TopicListQuery): ReturnType<Broker["listTopics"]> {
+    return this.#parts.topics.list(query);
+  }
+
+  alterConfigs(
+    name: string,
+    changes: Readonly<Record<string, string | null>>,
+  ): ReturnType<Broker["alterConfigs"]> {
+    return this.#whileOpen(() => this.#parts.admin.alterConfigs(name, changes));
+  }
+
+  addPartitions(name: string, total: number): ReturnType<Broker["addPartitions"]> {
+    return this.#whileOpen(() => this.#parts.admin.addPartitions(name, total));
+  }
+
+  topicForWrite(name: string): ReturnType<Broker["topicForWrite"]> {
+    return this.#closing === null ? this.#parts.admin.forWrite(name) : stopping();
+  }
+
+  topic(name: string): ReturnType<Broker["topic"]> {
+    return this.#parts.topics.byName(name)?.view ?? null;
+  }
+
+  topicById(topicId: string): ReturnType<Broker["topicById"]> {
+    return this.#parts.topics.byId(topicId)?.view ?? null;
+  }
+
+  async produce(request: ProduceRequest): ReturnType<Broker["produce"]> {
+    const produced = await this.#whileOpen(() => this.#parts.producing.produce(request));
+    if (!("ok" in produced)) return produced;
+    return request.appends.map(({ partition }) => ({ ...produced, partition }));
+  }
+
+  async fetch(request: FetchRequest): ReturnType<Broker["fetch"]> {
+    return this.#closing === null ? await this.#parts.fetching.fetch(request) : stopping();
+  }
+
+  listOffsets(topic: string, wanted: readonly WantedOffset[]): ReturnType<Broker["listOffsets"]> {
+    return this.#parts.offsets.list(topic, wanted);
+  }
+
+  bounds(topic: string): ReturnType<Broker["bounds"]> {
+    return this.#parts.offsets.bounds(topic);
+  }
+
+  deleteRecords(
+    topic: string,
+    partition: number,
+    before: number,
+  ): ReturnType<Broker["deleteRecords"]> {
+    return this.#whileOpen(() => this.#parts.offsets.deleteRecords(topic, partition, before));
+  }
+
+  initProducerId(): ReturnType<Broker["initProducerId"]> {
+    return this.#whileOpen(() => this.#parts.producerIds.next());
+  }
+
+  subscribe(name: string, wake: () => void): () => void {
+    return this.#parts.topics.byName(name)?.subscribe(wake) ?? (() => undefined);
+  }
+
+  /** One round of retention now; settles when it is done. For tests and operators. */
+  runRetention(): Promise<void> {
+    return this.#parts.retention.run();
+  }
+
+  status(): BrokerStatus {
+    const { controller, topics, world, nodeId, version } = this.#parts;
+    const reason = this.#unready();
+    return {
+      nodeId,
+      clusterId: controller.state.clusterId ?? "",
+      version,
+      term: controller.term,
+      ready: reason === null,
+      reason,
+      topics: topics.count,
+      partitions: controller.state.partitions,
+      uptimeMs: world.monotonic() - this.#startedAt,
+    };
+  }
+
+  metrics(): Readonly<Record<string, number>> {
+    const { controller, topics, producing, fetching, retention, room, journal } = this.#parts;
+    return {
+      topics: topics.count,
+      partitions: controller.state.partitions,
+      produce_requests_total: producing.counters.requests,
+      produce_batches_total: producing.counters.batches,
+      produce_bytes_total: producing.counters.bytes,
+      produce_refused_total: producing.counters.refused,
+      fetch_requests_total: fetching.counters.requests,
+      fetch_bytes_total: fetching.counters.bytes,
+      fetch_waits_total: fetching.counters.waits,
+      fetch_waiters: room.count,
+      retention_rounds_total: retention.rounds,
+      retention_failures_total: retention.failures,
+      ...journal.metrics(),
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { room, retention, host, journal } = this.#parts;
+    room.close();
+    await retention.stop();
+    await Promise.allSettled(this.#underWay);
+    await host.close();
+    await journal.close();
+  }
+
+  /** Runs the work unless the node stops, and lets close() wait for it. */
+  async #whileOpen<T>(work: () => Promise<T>): Promise<T | Refusal> {
+    if (this.#closing !== null) return stopping();
+    const running = work();
+    this.#underWay.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#underWay.delete(running);
+    }
+  }
+
+  #unready(): string | null {
+    if (this.#closing !== null) return "the node is stopping";
+    const { state, detail } = this.#parts.journal.health();
+    if (state === "full" || state === "failed") return `storage is ${state}: ${detail}`;
+    return this.#parts.controller.ready ? null : "the controller has no leader";
+  }
+}
+
+function stopping(): Refusal {
+  return refuse("shutting_down", "The node is stopping", { retryAfterMs: 1_000 });
+}
+
+function unknownTopicId(topicId: string): Refusal {
+  return refuse("unknown_topic_id", `No topic has the id ${JSON.stringify(topicId.slice(0, 100))}`);
+}

@@ -1,0 +1,113 @@
+// One partition of a topic on this node: a place for its log, which opens on first use.
+//
+//   closed --use--> opening --ok--> open --topic deleted--> removed
+//                      \--fault--> closed (the next use tries again)
+//
+// Promise: a log is opened once however many ask at the same time; after removal every use is refused with
+// unknown_topic_or_partition, and whoever waited is woken. A node with thousands of idle partitions holds none of them.
+
+import { refuse, refusalOf, type Refusal } from "../errors.ts";
+import type { LogBounds, PartitionLog, PartitionLogs } from "./partition-log.ts";
+
+const empty: LogBounds = {
+  logStartOffset: 0,
+  highWatermark: 0,
+  lastStableOffset: 0,
+  logEndOffset: 0,
+  leaderEpoch: 0,
+};
+
+export class PartitionSlot {
+  readonly topic: string;
+  readonly partition: number;
+  readonly groupId: string;
+  readonly #logs: PartitionLogs;
+  #log: PartitionLog | null = null;
+  #opening: Promise<PartitionLog | Refusal> | null = null;
+  #removed = false;
+  readonly #wakes = new Set<() => void>();
+
+  constructor(
+    logs: PartitionLogs,
+    of: { readonly topic: string; readonly topicId: string; readonly partition: number },
+  ) {
+    this.#logs = logs;
+    this.topic = of.topic;
+    this.partition = of.partition;
+    this.groupId = `${of.topicId}/${of.partition}`;
+  }
+
+  /** The log if it is open now, else null. */
+  get open(): PartitionLog | null {
+    return this.#removed ? null : this.#log;
+  }
+
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  /** The log, opened when need be. Never rejects. Cost when open: nothing. */
+  log(): PartitionLog | Refusal | Promise<PartitionLog | Refusal> {
+    if (this.#removed) return this.#gone();
+    if (this.#log !== null) return this.#log;
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  /** Bounds without opening the log. */
+  bounds(): LogBounds {
+    return this.#log?.bounds() ?? this.#logs.peek(this.groupId)?.bounds ?? empty;
+  }
+
+  /** Live batch bytes, without opening the log. */
+  bytes(): number {
+    return this.#logs.peek(this.groupId)?.bytes ?? 0;
+  }
+
+  /** Calls wake when the log has moved or the partition is removed, until the answer is called. */
+  onWake(wake: () => void): () => void {
+    this.#wakes.add(wake);
+    return () => void this.#wakes.delete(wake);
+  }
+
+  /** Ends the partition and its log; settles when its bytes are dead. */
+  async remove(): Promise<void> {
+    this.#removed = true;
+    this.#wake();
+    await this.#opening;
+    await this.#logs.remove(this.groupId);
+    this.#log = null;
+  }
+
+  async #open(): Promise<PartitionLog | Refusal> {
+    try {
+      const log = await this.#logs.open(this.groupId);
+      if (this.#removed) return this.#gone();
+      this.#log = log;
+      log.onAdvance(() => this.#wake());
+      return log;
+    } catch (thrown) {
+      return refusalOf(thrown);
+    } finally {
+      this.#opening = null;
+    }
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakes) wake();
+  }
+
+  #gone(): Refusal {
+    return unknownPartition(this.topic, this.partition);
+  }
+}
+
+/** The refusal for a topic that is not there; its detail names the command that makes it. */
+export function unknownTopic(name: string): Refusal {
+  const detail = `Unknown topic ${JSON.stringify(name.slice(0, 300))}; create it with: rivulet topics create NAME`;
+  return refuse("unknown_topic_or_partition", detail);
+}
+
+export function unknownPartition(topic: string, partition: number): Refusal {
+  return refuse("unknown_topic_or_partition", `Topic ${topic} has no partition ${partition}`);
+}
