@@ -80,12 +80,15 @@ export function describeHardState({ term, vote, commit }: HardState): string {
 }
 
 export function describeConfState(state: ConfState): string {
-  const list = (ids: readonly NodeId[]) => `[${ids.join(" ")}]`;
   return (
-    `Voters:${list(state.voters)} VotersOutgoing:${list(state.votersOutgoing)} ` +
-    `Learners:${list(state.learners)} LearnersNext:${list(state.learnersNext)} ` +
+    `Voters:${idList(state.voters)} VotersOutgoing:${idList(state.votersOutgoing)} ` +
+    `Learners:${idList(state.learners)} LearnersNext:${idList(state.learnersNext)} ` +
     `AutoLeave:${state.autoLeave}`
   );
+}
+
+function idList(ids: readonly NodeId[]): string {
+  return `[${ids.join(" ")}]`;
 }
 
 export function describeSnapshot({ index, term, confState }: Snapshot): string {

@@ -110,9 +110,10 @@ export function storageApplied<P>(core: Core<P>, committed: readonly Entry<P>[])
 export function acceptReady<P>(core: Core<P>, ready: Ready<P>, told: Told): void {
   if (ready.softState !== null) told.soft = ready.softState;
   if (ready.hardState !== null) told.hard = ready.hardState;
-  if (ready.readStates.length > 0) core.readStates = [];
-  if (core.messages.length > 0) core.messages = [];
-  if (core.messagesAfterAppend.length > 0) core.messagesAfterAppend = [];
+  // Fresh lists, also in place of empty ones: what was handed out must not grow under its reader.
+  core.readStates = [];
+  core.messages = [];
+  core.messagesAfterAppend = [];
   core.log.unstable.acceptInProgress();
   if (ready.committedEntries.length > 0) core.log.acceptApplying(ready.committedEntries);
 }

@@ -1,7 +1,7 @@
 // What a participant knows of itself and, as leader, of the others: for operators, tests and the host's decisions.
 
 import type { Core } from "./core.ts";
-import type { ProgressState } from "./progress.ts";
+import type { Progress, ProgressState } from "./progress.ts";
 import type { Configuration } from "./tracker.ts";
 import type { NodeId, Role } from "./types.ts";
 
@@ -54,19 +54,23 @@ export function statusOf<P>(core: Core<P>): Status {
 function progressOf<P>(core: Core<P>): ReadonlyMap<NodeId, ProgressStatus> {
   const statuses = new Map<NodeId, ProgressStatus>();
   for (const id of core.tracker.ids) {
-    const progress = core.tracker.progress(id)!;
-    statuses.set(id, {
-      match: progress.match,
-      next: progress.next,
-      state: progress.state,
-      isLearner: progress.isLearner,
-      recentActive: progress.recentActive,
-      paused: progress.isPaused(),
-      pendingSnapshot: progress.pendingSnapshot,
-      inflightMessages: progress.inflights.count,
-      inflightBytes: progress.inflights.bytes,
-      windowFull: progress.inflights.full(),
-    });
+    statuses.set(id, progressStatus(core.tracker.progress(id)!));
   }
   return statuses;
+}
+
+export function progressStatus(progress: Progress): ProgressStatus {
+  const { match, next, state, isLearner, recentActive, pendingSnapshot, inflights } = progress;
+  return {
+    match,
+    next,
+    state,
+    isLearner,
+    recentActive,
+    paused: progress.isPaused(),
+    pendingSnapshot,
+    inflightMessages: inflights.count,
+    inflightBytes: inflights.bytes,
+    windowFull: inflights.full(),
+  };
 }

@@ -3,6 +3,7 @@
 
 import { enterJoint, leaveJoint, simpleChange, type Base } from "../../raft/confchange.ts";
 import { describeConfiguration, describeProgress } from "../../raft/describe.ts";
+import { progressStatus } from "../../raft/status.ts";
 import { emptyConfiguration, type Members } from "../../raft/tracker.ts";
 import type { ConfChangeStep, ConfChangeType } from "../../raft/types.ts";
 import { valuesOf, type Handler, type Stanza } from "./datadriven.ts";
@@ -51,18 +52,5 @@ function run(base: Base, stanza: Stanza) {
 
 function describeMembers(members: Members): string {
   const ids = [...members.keys()].sort((a, b) => a - b);
-  return ids
-    .map((id) => {
-      const progress = members.get(id)!;
-      const { inflights } = progress;
-      const status = {
-        ...progress,
-        paused: progress.isPaused(),
-        inflightMessages: inflights.count,
-        inflightBytes: inflights.bytes,
-        windowFull: inflights.full(),
-      };
-      return `${id}: ${describeProgress(status)}\n`;
-    })
-    .join("");
+  return ids.map((id) => `${id}: ${describeProgress(progressStatus(members.get(id)!))}\n`).join("");
 }

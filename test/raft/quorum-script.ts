@@ -37,7 +37,7 @@ export function quorumHandler(stanza: Stanza): string {
 
 function committed(voters: Voters, known: ReadonlyMap<number, string>, joint: boolean): string {
   const acked = {
-    ackedIndex(id: number): number | undefined {
+    ackedIndex(this: void, id: number): number | undefined {
       const value = known.get(id);
       return value === undefined ? undefined : Number(value);
     },
