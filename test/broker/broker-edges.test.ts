@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { startBroker, type BrokerOptions } from "../../src/broker/create-broker.ts";
-import { Fault } from "../../src/errors.ts";
+import { Fault, refusalOf } from "../../src/errors.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { batchOf, valuesOf } from "./batches.ts";
 import { ScriptedHost } from "./scripted-host.ts";
@@ -210,8 +210,9 @@ describe("controller trouble", () => {
   });
 
   test("a wrong broker setting stops the start", async () => {
-    const starting = start({ settings: { "num.partition": "3" } });
-    await expect(starting).rejects.toThrow("did you mean num.partitions?");
+    const thrown = await start({ settings: { "num.partition": "3" } }).catch(refusalOf);
+    expect(thrown).toMatchObject({ code: "invalid_config" });
+    expect(JSON.stringify(thrown)).toContain("did you mean num.partitions?");
   });
 });
 
