@@ -72,9 +72,10 @@ function readWhole(bytes: Uint8Array): number {
   return length;
 }
 
+/** bytes 0: the verb does not touch the whole batch, so bytes a second would say nothing. */
 function print(what: string, callsPerSecond: number, bytes: number): void {
   const each = callsPerSecond >= 10_000 ? `${Math.round(callsPerSecond / 1_000)} k/s` : "";
-  const mb = `${Math.round((callsPerSecond * bytes) / 1e6)} MB/s`;
+  const mb = bytes === 0 ? "" : `${Math.round((callsPerSecond * bytes) / 1e6)} MB/s`;
   console.log(`  ${what.padEnd(44)}${each.padStart(12)}${mb.padStart(14)}`);
 }
 

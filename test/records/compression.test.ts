@@ -1,7 +1,7 @@
 // Codecs within their limits: bombs, cut off and doubled data, and what the runtimes' own decoders pass over in silence.
 
 import { describe, expect, test } from "bun:test";
-import { gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { compress, decompress, isSupported } from "../../src/records/compression.ts";
 import { zstdFrames } from "../../src/records/zstd-frames.ts";
 import { ascii } from "./samples.ts";
@@ -90,6 +90,24 @@ describe("zstdFrames()", () => {
       const frame = new Uint8Array(zstdCompressSync(new Uint8Array(size)));
       expect(zstdFrames(frame)).toEqual([frame.length]);
       expect(zstdFrames(join(frame, plain))).toEqual([frame.length, frame.length + plain.length]);
+    }
+  });
+
+  test("knows frames with a checksum, without their size, and from a stream of blocks", () => {
+    const { ZSTD_c_checksumFlag, ZSTD_c_contentSizeFlag, ZSTD_c_windowLog } = constants;
+    for (const checksum of [0, 1]) {
+      for (const contentSize of [0, 1]) {
+        const params = {
+          [ZSTD_c_checksumFlag]: checksum,
+          [ZSTD_c_contentSizeFlag]: contentSize,
+          [ZSTD_c_windowLog]: 10,
+        };
+        const data = Uint8Array.from({ length: 300_000 }, (_, i) => (i * i) >>> 5);
+        const frame = new Uint8Array(zstdCompressSync(data, { params }));
+        expect(zstdFrames(frame)).toEqual([frame.length]);
+        expect(zstdFrames(frame.subarray(0, frame.length - 1))).toBeNull();
+        expect(decompress("zstd", join(frame, packed.zstd), MiB)).toEqual(join(data, text));
+      }
     }
   });
 
