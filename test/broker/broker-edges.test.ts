@@ -1,32 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { startBroker, type BrokerOptions } from "../../src/broker/create-broker.ts";
 import { Fault, refusalOf } from "../../src/errors.ts";
-import type { Journal } from "../../src/journal/journal.ts";
 import { batchOf, valuesOf } from "./batches.ts";
-import { ScriptedHost } from "./scripted-host.ts";
+import { must, scriptedBroker } from "./harness.ts";
 import { ScriptedLogs } from "./scripted-logs.ts";
-import { settle, VirtualWorld } from "./virtual-world.ts";
+import { settle } from "./virtual-world.ts";
 
-const healthy = {
-  health: () => ({ state: "ok", detail: "", queuedBytes: 0, oldestFlushMs: 0 }),
-  metrics: () => ({}),
-  close: () => Promise.resolve(),
-} as unknown as Journal;
-
-async function start(options: Partial<BrokerOptions> = {}) {
-  const world = new VirtualWorld();
-  const host = new ScriptedHost();
-  host.now = () => world.now();
-  const logs = new ScriptedLogs();
-  const broker = await startBroker({
-    world,
-    journal: healthy,
-    host,
-    logs,
-    options: { nodeId: 1, version: "0.1.0", ...options },
-  });
-  return { world, host, logs, broker };
-}
+const start = scriptedBroker;
 
 const produce = (topic: string, value: string, partition = 0) => ({
   topic,
@@ -217,24 +196,16 @@ describe("controller trouble", () => {
 });
 
 test("what a crash left of a deleted topic is dropped at the next start, and nothing else", async () => {
-  const { host, broker, world } = await start();
-  await broker.createTopic({ name: "t", partitions: 2 });
-  const described = broker.describeTopic({ name: "t" });
-  if ("ok" in described) throw new Error(described.detail);
+  const { host, broker } = await start();
+  const { topicId } = must(await broker.createTopic({ name: "t", partitions: 2 }));
   await broker.deleteTopic("t");
   const logs = new ScriptedLogs();
-  const left = [`${described.topicId}/0`, `${described.topicId}/1`];
+  const left = [`${topicId}/0`, `${topicId}/1`];
   for (const groupId of [...left, "unheard-of/0"]) await logs.open(groupId);
-  const restarted = await startBroker({
-    world,
-    journal: healthy,
-    host: new ScriptedHost(host.logs),
-    logs,
-    options: { nodeId: 1, version: "0.1.0" },
-  });
+  const restarted = await start({}, { host, logs });
   await settle();
   expect(logs.removed).toEqual(left);
-  await restarted.runRetention();
-  expect(restarted.status().topics).toBe(0);
+  await restarted.broker.runRetention();
+  expect(restarted.broker.status().topics).toBe(0);
   expect([...logs.groupIds()]).toEqual(["unheard-of/0"]);
 });
