@@ -52,7 +52,7 @@ export function rowCrc(
   columns[10] = rest.batchCrc;
   columns[11] = rest.meta === null ? -1 : rest.meta.length;
   // -0 and 0 are one integer to SQLite: adding 0 makes them one here.
-  for (let i = 0; i < columns.length; i++) columns[i]! += 0;
+  for (let i = 0; i < columns.length; i++) columns[i] += 0;
   const sum = crc32c(columnBytes, seed);
   return rest.meta === null || rest.meta.length === 0 ? sum : crc32c(rest.meta, sum);
 }
@@ -117,4 +117,9 @@ function totalBytesAt(bytes: Uint8Array, at: number): number {
 
 export function hex(sum: number): string {
   return `0x${(sum >>> 0).toString(16).padStart(8, "0")}`;
+}
+
+/** CRC-32C over numbers as float64, for spans and heads of sealed files. */
+export function numbersCrc(seed: number, values: readonly number[]): number {
+  return crc32c(new Uint8Array(Float64Array.from(values, (n) => n + 0).buffer), seed);
 }

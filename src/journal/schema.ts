@@ -26,7 +26,15 @@ export const schemaVersion = (name: SchemaName): number => migrations[name].leng
 /** Brings a database from its user_version to the newest, one transaction a step. Throws Fault storage_failed for a
  *  version that only a newer program knows. */
 export function migrate(connection: Connection, name: SchemaName): void {
-  const found = checkVersion(connection, name);
+  applyFrom(connection, name, checkVersion(connection, name));
+}
+
+/** Makes the schema in an empty file. Prepares no statement, so that close() takes effect at once. */
+export function createSchema(connection: Connection, name: SchemaName): void {
+  applyFrom(connection, name, 0);
+}
+
+function applyFrom(connection: Connection, name: SchemaName, found: number): void {
   migrations[name].slice(found).forEach((file, i) => {
     const url = new URL(`../../drizzle/${name}/${file}.sql`, import.meta.url);
     const sql = readFileSync(url, "utf8");

@@ -1,0 +1,76 @@
+// The writer: one Worker that owns the active file. It takes inventory at the start, then one message a flush.
+//
+// Promise: messages run in order; an answer means that the rows are as durable as was asked.
+
+import { assert } from "../../assert.ts";
+import { groupSeed } from "../row-codec.ts";
+import type { Connection } from "../sqlite.ts";
+import { ActiveFile, takeSpare } from "./active-file.ts";
+import { takeInventory } from "./inventory.ts";
+import type { CommitBody, WriterVerbs } from "./protocol.ts";
+import { serveVerbs, Transferred } from "./worker-port.ts";
+import { buffersOf } from "./packed-rows.ts";
+
+const slabs = new Map<number, Uint8Array>();
+/** crc of each replica's group id. */
+const seeds = new Map<number, number>([[-1, groupSeed("")]]);
+/** Of files that were active and are not deleted yet (active-file.ts says why). */
+const guards = new Map<string, Connection>();
+let folder = "";
+let active: ActiveFile | null = null;
+
+serveVerbs<WriterVerbs>({
+  open({ dir }) {
+    folder = dir;
+    const { lastLsn, ...inventory } = takeInventory(dir);
+    for (const [replica, groupId] of inventory.groups) seeds.set(replica, groupSeed(groupId));
+    const newest = inventory.unsealed.at(-1);
+    if (newest !== undefined) active = new ActiveFile(dir, newest.name, lastLsn);
+    return new Transferred(
+      inventory,
+      inventory.unsealed.flatMap(({ rows }) => buffersOf(rows)),
+    );
+  },
+  roll(body) {
+    const next = takeSpare(folder, body.name, active?.lastLsn ?? null);
+    commitTo(next, body);
+    if (active !== null) {
+      guards.set(active.name, active.guard);
+      active.close();
+    }
+    active = next;
+    return null;
+  },
+  commit(body) {
+    assert(active !== null, "Cannot commit: no file is active; roll first");
+    return commitTo(active, body);
+  },
+  forget(names) {
+    for (const name of names) {
+      guards.get(name)?.close();
+      guards.delete(name);
+    }
+    return null;
+  },
+  close() {
+    active?.close();
+    active = null;
+    return null;
+  },
+});
+
+function commitTo(file: ActiveFile, body: CommitBody): number {
+  for (const slab of body.forgetSlabs) slabs.delete(slab);
+  for (const [slab, buffer] of body.slabs) slabs.set(slab, new Uint8Array(buffer));
+  for (const [replica, groupId] of body.groups) seeds.set(replica, groupSeed(groupId));
+  return file.commit(body.rows, {
+    durability: body.durability,
+    seedOf: (replica) => known(seeds.get(replica), `Replica ${replica}`),
+    slabs: (slab) => known(slabs.get(slab), `Slab ${slab}`),
+  });
+}
+
+function known<T>(value: T | undefined, what: string): T {
+  assert(value !== undefined, `${what} was not told to the writer`);
+  return value;
+}
