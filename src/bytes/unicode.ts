@@ -4,12 +4,11 @@
 // what was written is what is read. Views over a SharedArrayBuffer are taken as they are. Left to others: the encoders
 // replace a lone surrogate by U+FFFD as the platform does; a door asks isWellFormed() first.
 
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import { assert } from "../assert.ts";
 
 // `ignoreBOM: true` keeps the mark in the text (the name says the opposite of what one expects).
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** No lone surrogate in it, so that UTF-8 can hold it unaltered. */
@@ -17,18 +16,15 @@ export function isWellFormed(text: string): boolean {
   return text.isWellFormed();
 }
 
-/** The text of the bytes, a byte order mark kept, or null when they are not valid UTF-8. */
+/** The text of the bytes, a byte order mark kept, or null when they are not valid UTF-8. The check comes first because a
+ *  fatal decoder throws: 0.8 us on Bun and 10 us on Deno for each binary value, where this takes 0.02 to 0.1 us. */
 export function decodeUtf8(bytes: Uint8Array): string | null {
-  try {
-    return strict.decode(bytes);
-  } catch {
-    return null;
-  }
+  return isUtf8(bytes) ? decoder.decode(bytes) : null;
 }
 
 /** The text of the bytes with U+FFFD for what is not valid UTF-8: for names that a person reads. */
 export function decodeUtf8Lenient(bytes: Uint8Array): string {
-  return lenient.decode(bytes);
+  return decoder.decode(bytes);
 }
 
 /** Bytes that the text takes in UTF-8. A lone surrogate counts three, as its replacement does. */

@@ -42,6 +42,21 @@ describe("decodeUtf8()", () => {
     });
   }
 
+  test("agrees with the platform's fatal decoder on any bytes", () => {
+    const fatal = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    const nearText = fc.tuple(
+      fc.string({ unit: "binary", maxLength: 6 }),
+      fc.uint8Array({ maxLength: 3 }),
+    );
+    const agree = fc.property(nearText, ([text, tail]) => {
+      const bytes = Uint8Array.from([...unicode.encodeUtf8(text), ...tail]);
+      const found = unicode.decodeUtf8(bytes);
+      if (found === null) expect(() => fatal.decode(bytes)).toThrow();
+      else expect(fatal.decode(bytes)).toBe(found);
+    });
+    fc.assert(agree, { numRuns: 500 });
+  });
+
   test("takes a view over a SharedArrayBuffer", () => {
     const shared = new Uint8Array(new SharedArrayBuffer(8));
     unicode.encodeUtf8Into("é", shared, 3);

@@ -1,6 +1,7 @@
 // The core of records on whatever runtime runs this file; prints one line of JSON. Started by deno.test.ts.
 
 import { gzipSync } from "node:zlib";
+import { decodeUtf8 } from "../../src/bytes/unicode.ts";
 import { batchBytes, buildBatch, compressBatch } from "../../src/records/batch-builder.ts";
 import {
   batchHeaderBytes,
@@ -39,6 +40,9 @@ function throughAll(codec: Codec): unknown {
   return { codec, valid, same, first: read[0].offset, crc: checkBatch(shared).ok };
 }
 
+/** A byte order mark and an "a" in shared memory: whole, cut, and without the mark. */
+const marked = new Uint8Array(new SharedArrayBuffer(4));
+marked.set([0xef, 0xbb, 0xbf, 0x61]);
 const packed = compressBatch(records, "zstd");
 const batch = new Uint8Array(packed.bytes);
 packed.writeTo(batch);
@@ -52,6 +56,7 @@ console.log(
     batches: (["none", "gzip", "zstd"] as const).map(throughAll),
     bomb: "code" in bomb ? bomb.code : "taken",
     cut: "code" in cut ? cut.code : "taken",
+    text: [marked, marked.subarray(1), marked.subarray(3)].map(decodeUtf8),
     twoFrames: twice instanceof Uint8Array && twice.length === 2 * plainBytes,
   }),
 );

@@ -21,6 +21,7 @@ test("records are built, validated, stamped and read on Deno as on Bun", async (
     batches: ["none", "gzip", "zstd"].map((codec) => ({ codec, ...batch })),
     bomb: "message_too_large",
     cut: "invalid_record",
+    text: ["\ufeffa", null, "a"],
     twoFrames: true,
   });
 }, 20_000);
