@@ -34,7 +34,7 @@ export interface NewRecord {
   /** null is a tombstone. */
   readonly value: Uint8Array | null;
   readonly headers: readonly RecordHeader[];
-  /** Integer ms since the epoch within +-(2^53 - 1); -1: none. */
+  /** Integer ms since the epoch; -1: none. It and its distance from the first record's are within 2^53, else a Bug. */
   readonly timestamp: number;
 }
 
@@ -137,7 +137,11 @@ function writeHeader(
 
 function maxTimestamp(records: readonly NewRecord[]): number {
   let max = records[0].timestamp;
-  for (const { timestamp } of records) if (timestamp > max) max = timestamp;
+  for (const { timestamp } of records) {
+    // A fraction would be cut from the delta in silence.
+    assert(Number.isSafeInteger(timestamp), "Cannot build batch: a safe integer is wanted as time");
+    if (timestamp > max) max = timestamp;
+  }
   return max;
 }
 

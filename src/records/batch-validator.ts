@@ -10,7 +10,6 @@
 // Source: Kafka 4.3, LogValidator, UnifiedLog.analyzeAndValidateRecords, ProduceRequest.validateRecords.
 
 import { refuse, type Refusal } from "../errors.ts";
-import { batchBytes, type NewRecord } from "./batch-builder.ts";
 import { attribute, checkBatch, type BatchHeader, type TimestampType } from "./batch-layout.ts";
 import { openInspected, type RecordCursor } from "./record-iterator.ts";
 
@@ -66,38 +65,6 @@ export function validateBatch(bytes: Uint8Array, rules: BatchRules): ValidBatch 
   }
   const cursor = openInspected(bytes, header, rules);
   return cursor.ok ? walkRecords(cursor, rules) : cursor;
-}
-
-/** Judges records that are not a batch yet by the same rules, so that a record is legal on both doors or on none.
- *  Refuses what validateBatch refuses of single records, `invalid_timestamp` when two of them are further apart than a
- *  batch can say, and `message_too_large`. Gives the length of their uncompressed batch. */
-export function validateRecords(
-  records: readonly NewRecord[],
-  rules: BatchRules,
-): { readonly ok: true; readonly batchBytes: number } | Refusal {
-  if (records.length === 0) {
-    return refuse("invalid_record", "Cannot append records: at least one is wanted, got none");
-  }
-  const judge = new RecordJudge(rules);
-  const first = records[0].timestamp;
-  for (const [index, { key, timestamp }] of records.entries()) {
-    if (Number.isSafeInteger(timestamp) && Number.isSafeInteger(timestamp - first)) {
-      judge.judge(index, { keyLength: key === null ? -1 : key.length, timestamp });
-    } else {
-      judge.add(
-        "invalid_timestamp",
-        index,
-        `An integer within 2^53 of ${first} is wanted, got ${timestamp}`,
-      );
-    }
-  }
-  // Before the size: it cannot be told of timestamps that do not fit.
-  const refusal = judge.refusal();
-  if (refusal !== null) return refusal;
-  const bytes = batchBytes(records);
-  return bytes <= rules.maxMessageBytes
-    ? { ok: true, batchBytes: bytes }
-    : refuseSize(bytes, rules);
 }
 
 function refuseSize(found: number, rules: BatchRules): Refusal {
@@ -164,17 +131,17 @@ class RecordJudge {
     this.#rules = rules;
   }
 
-  /** keyLength -1: no key. */
-  judge(index: number, record: { readonly keyLength: number; readonly timestamp: number }): void {
+  /** The record on which the cursor stands. */
+  judge(index: number, record: RecordCursor): void {
     const { compacted, timestampType } = this.#rules;
     if (compacted && record.keyLength < 0) {
-      this.add("invalid_record", index, "A record of a compacted topic needs a key");
+      this.#add("invalid_record", index, "A record of a compacted topic needs a key");
     } else if (timestampType === "CreateTime" && !inTime(record.timestamp, this.#rules)) {
-      this.add("invalid_timestamp", index, timestampDetail(record.timestamp, this.#rules));
+      this.#add("invalid_timestamp", index, timestampDetail(record.timestamp, this.#rules));
     }
   }
 
-  add(code: "invalid_record" | "invalid_timestamp", index: number, detail: string): void {
+  #add(code: "invalid_record" | "invalid_timestamp", index: number, detail: string): void {
     this.#count++;
     if (code === "invalid_timestamp") this.#timestamps++;
     if (this.#told.length < recordErrorsMax) this.#told.push({ index, detail });

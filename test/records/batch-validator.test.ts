@@ -5,11 +5,7 @@ import * as fc from "fast-check";
 import { putInt16, putInt32, putInt64 } from "../../src/bytes/big-endian.ts";
 import type { Code } from "../../src/errors.ts";
 import { attribute, field, stampCrc } from "../../src/records/batch-layout.ts";
-import {
-  validateBatch,
-  validateRecords,
-  type BatchRules,
-} from "../../src/records/batch-validator.ts";
+import { validateBatch, type BatchRules } from "../../src/records/batch-validator.ts";
 import { anyRecords, anyRules, ascii, batchOf, codecs, record } from "./samples.ts";
 
 const { now } = anyRules;
@@ -229,15 +225,10 @@ describe("validateBatch() by the topic's rules", () => {
       record({ key: ascii("k"), timestamp: late }),
     ];
     const rules = { ...kafkaDefaults, compacted: true };
-    for (const outcome of [
-      validateBatch(batchOf(records), rules),
-      validateRecords(records, rules),
-    ]) {
-      expect(outcome).toMatchObject({
-        code: "invalid_timestamp",
-        members: { recordErrors: [{ index: 0 }, { index: 2 }] },
-      });
-    }
+    expect(validateBatch(batchOf(records), rules)).toMatchObject({
+      code: "invalid_timestamp",
+      members: { recordErrors: [{ index: 0 }, { index: 2 }] },
+    });
   });
 
   test("tells at most 100 of them, and how many there are", () => {
@@ -246,38 +237,5 @@ describe("validateBatch() by the topic's rules", () => {
     const { recordErrors } = outcome.ok ? {} : (outcome.members as { recordErrors: unknown[] });
     expect(recordErrors).toHaveLength(100);
     expect(outcome).toMatchObject({ detail: expect.stringContaining("300 of its records") });
-  });
-});
-
-describe("validateRecords()", () => {
-  test("agrees with validateBatch() on the batch of the same records", () => {
-    const anyLimits = fc.record({
-      compacted: fc.boolean(),
-      timestampBeforeMaxMs: fc.constantFrom(0, 1_000, Infinity),
-      timestampAfterMaxMs: fc.constantFrom(0, Infinity),
-      timestampType: fc.constantFrom("CreateTime" as const, "LogAppendTime" as const),
-      maxMessageBytes: fc.constantFrom(100, 1_000, 1 << 20),
-    });
-    const sameAnswer = fc.property(anyRecords, anyLimits, (records, more) => {
-      const rules = { ...anyRules, ...more };
-      const before = validateRecords(records, rules);
-      const after = validateBatch(batchOf(records), rules);
-      // The size is looked at first by one and last by the other: both refuse.
-      expect(before.ok).toBe(after.ok);
-      if (before.ok && after.ok) expect(before.batchBytes).toBe(after.header.totalBytes);
-      if (!before.ok && !after.ok && after.code !== "message_too_large") {
-        expect([before.code, before.members]).toEqual([after.code, after.members]);
-      }
-    });
-    fc.assert(sameAnswer);
-  });
-
-  test("refuses no records, and timestamps that one batch cannot hold together", () => {
-    expect(validateRecords([], anyRules)).toMatchObject({ code: "invalid_record" });
-    const far = [-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-    for (const timestamps of [far, [Number.NaN], [0.5], [2 ** 53]]) {
-      const records = timestamps.map((timestamp) => record({ timestamp }));
-      expect(validateRecords(records, anyRules)).toMatchObject({ code: "invalid_timestamp" });
-    }
   });
 });

@@ -86,6 +86,14 @@ describe("batchBytes() and buildBatch()", () => {
     }
   });
 
+  test("assert timestamps that one batch cannot hold", () => {
+    const far = [-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+    for (const timestamps of [far, [Number.NaN], [5, 4.5], [2 ** 53]]) {
+      const records = timestamps.map((timestamp) => record({ timestamp }));
+      expect(() => batchOf(records)).toThrow("a safe integer is wanted");
+    }
+  });
+
   test("want at least one record", () => {
     expect(() => batchBytes([])).toThrow("got none");
   });
