@@ -66,10 +66,10 @@ function receiptOf(entry: LogEntry, values: readonly unknown[]): KeyReceipt {
   return {
     keyHash,
     bodyHash,
-    baseOffset: entry.baseOffset + delta!,
-    recordCount: recordCount!,
-    maxTimestamp: maxTimestamp!,
-    partitionCount: partitionCount!,
+    baseOffset: entry.baseOffset + delta,
+    recordCount,
+    maxTimestamp,
+    partitionCount,
   };
 }
 

@@ -74,11 +74,11 @@ export class KeyTable {
     const n = slot * numbersPerSlot;
     return {
       bodyHash: this.#hashes.slice(h, h + hashBytes),
-      baseOffset: this.#numbers[n]!,
-      recordCount: this.#numbers[n + 1]!,
-      maxTimestamp: this.#numbers[n + 2]!,
-      partitionCount: this.#numbers[n + 3]!,
-      time: this.#numbers[n + 4]!,
+      baseOffset: this.#numbers[n],
+      recordCount: this.#numbers[n + 1],
+      maxTimestamp: this.#numbers[n + 2],
+      partitionCount: this.#numbers[n + 3],
+      time: this.#numbers[n + 4],
     };
   }
 
@@ -127,7 +127,7 @@ export class KeyTable {
   }
 
   #timeOfOldest(): number {
-    return this.#numbers[(this.#head % this.#capacity) * numbersPerSlot + 4]!;
+    return this.#numbers[(this.#head % this.#capacity) * numbersPerSlot + 4];
   }
 
   #dropOldest(): void {

@@ -73,7 +73,7 @@ export function checkSequence<T>(
   if (written !== undefined) return { kind: "duplicate", batch: written };
   const expected = (state.batches.at(-1)!.lastSequence + 1) % sequenceCount;
   if (batch.baseSequence === expected) return append;
-  return precedes(last, state.batches[0]!.firstSequence)
+  return precedes(last, state.batches[0].firstSequence)
     ? forgotten(batch)
     : outOfOrder(batch, expected);
 }
@@ -157,10 +157,10 @@ export class ProducerTable {
     let at = 0;
     for (let i = 0; i < producers.length; i += 4) {
       const kept: WrittenBatch<never>[] = [];
-      for (let n = producers[i + 3]!; n > 0; n -= 1, at += 4) kept.push(writtenAt(batches, at));
-      this.#states.set(producers[i]!, {
-        epoch: producers[i + 1]!,
-        time: producers[i + 2]!,
+      for (let n = producers[i + 3]; n > 0; n -= 1, at += 4) kept.push(writtenAt(batches, at));
+      this.#states.set(producers[i], {
+        epoch: producers[i + 1],
+        time: producers[i + 2],
         batches: kept,
       });
     }
@@ -174,10 +174,10 @@ export class ProducerTable {
 
 function writtenAt(batches: Float64Array, at: number): WrittenBatch<never> {
   return {
-    firstSequence: batches[at]!,
-    lastSequence: batches[at + 1]!,
-    baseOffset: batches[at + 2]!,
-    maxTimestamp: batches[at + 3]!,
+    firstSequence: batches[at],
+    lastSequence: batches[at + 1],
+    baseOffset: batches[at + 2],
+    maxTimestamp: batches[at + 3],
     pending: null,
   };
 }

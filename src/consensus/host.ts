@@ -1,0 +1,215 @@
+// The consensus host: drives the Raft cores of all replicas of this node with one journal.
+//
+//   changed replicas --(end of turn)--> each: proposals, Ready --> journal.enqueue()      one flush for all of them
+//                                             committed entries --> state machine
+//   journal: durable --> the core's acknowledgements --> changed replicas
+//
+// Promise: one step a replica a turn, in turn, so that a hot replica does not starve the others; a replica with nothing
+// to do costs nothing. Today every group's only voter is this node and no message leaves it (asserted where one would);
+// the place of a transport is beside the journal: HostedReplica.#append hands messages to disk, others to peers.
+// Left to others: what entries mean (partition, cluster).
+
+import { assert } from "../assert.ts";
+import { Fault } from "../errors.ts";
+import type { Journal, ReplicaState } from "../journal/journal.ts";
+import type { ReplicaNumber } from "../quantities.ts";
+import type { World } from "../world.ts";
+import { Admission } from "./admission.ts";
+import { committedIn, HostedReplica } from "./hosted-replica.ts";
+import type { ReplicaContext } from "./replica-context.ts";
+import type { Replica, ReplicaHost, StateMachine } from "./replica.ts";
+import { SnapshotSchedule } from "./snapshot-schedule.ts";
+
+/** Replicas served in one turn of the event loop; the others wait for the next. */
+const replicasPerTurn = 256;
+
+export interface HostOptions {
+  readonly world: World;
+  readonly journal: Journal;
+  /** This node, > 0. */
+  readonly nodeId: number;
+  /** Incarnation of replicas created here; a replica's identity is (node id, incarnation). Default 1. */
+  readonly incarnation?: number;
+}
+
+/** A host over an open journal. The caller closes the host first, then the journal. Cost: O(replicas), no I/O. */
+export function createReplicaHost(options: HostOptions): Host {
+  return new Host(options);
+}
+
+export class Host implements ReplicaHost {
+  readonly #context: ReplicaContext;
+  readonly #journal: Journal;
+  readonly #incarnation: number;
+  readonly #numbers = new Map<string, ReplicaNumber>();
+  readonly #replicas = new Map<ReplicaNumber, HostedReplica>();
+  #changed = new Set<HostedReplica>();
+  #scheduled = false;
+  /** A snapshot of some fold is being saved; one at a time. */
+  #saving = false;
+  #closing: Promise<void> | null = null;
+  readonly #counters = { turns: 0, snapshotsSaved: 0, snapshotsFailed: 0 };
+
+  constructor(options: HostOptions) {
+    const { world, journal, nodeId } = options;
+    assert(
+      Number.isSafeInteger(nodeId) && nodeId > 0,
+      () => `Node id must be positive, got ${nodeId}`,
+    );
+    this.#journal = journal;
+    this.#incarnation = options.incarnation ?? 1;
+    this.#context = {
+      world,
+      journal,
+      admission: new Admission(journal),
+      schedule: new SnapshotSchedule(),
+      nodeId,
+      changed: (replica) => this.#onChanged(replica),
+    };
+    for (const state of journal.replicas()) {
+      this.#numbers.set(state.groupId, state.replica);
+      if (state.lastIndex > state.snapshotIndex) this.#context.schedule.recovered(state.replica);
+    }
+  }
+
+  create(groupId: string, machine: StateMachine): Replica {
+    this.#assertOpen();
+    assert(!this.#numbers.has(groupId), () => `Group ${groupId} is there already`);
+    const number = this.#journal.createReplica({ groupId, incarnation: this.#incarnation });
+    this.#numbers.set(groupId, number);
+    return this.#host(this.#journal.state(number), machine);
+  }
+
+  async open(groupId: string, machine: StateMachine): Promise<Replica> {
+    this.#assertOpen();
+    const number = this.#numbers.get(groupId);
+    assert(number !== undefined, () => `Group ${groupId} is not in the journal`);
+    assert(!this.#replicas.has(number), () => `Group ${groupId} is open already`);
+    const state = this.#journal.state(number);
+    const commit = committedIn(state);
+    if (commit > state.lastIndex) throw lostTail(state, commit);
+    const replica = this.#host(state, machine);
+    await replica.recoverTail();
+    return replica;
+  }
+
+  groupIds(): readonly string[] {
+    return [...this.#numbers.keys()];
+  }
+
+  async remove(groupId: string): Promise<void> {
+    const number = this.#numbers.get(groupId);
+    if (number === undefined) return;
+    this.#numbers.delete(groupId);
+    const replica = this.#replicas.get(number);
+    const detail = `Partition ${groupId} was deleted`;
+    replica?.end(new Fault("unknown_topic_or_partition", detail));
+    await replica?.settled();
+    this.#replicas.delete(number);
+    this.#context.schedule.forget(number);
+    await this.#journal.drop(number);
+  }
+
+  /** Takes no more appends, lets what is under way settle, saves the folds so that the next start replays nothing. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Gauges and counters by name. Cost: O(1). */
+  metrics(): Readonly<Record<string, number>> {
+    const { turns, snapshotsSaved, snapshotsFailed } = this.#counters;
+    return {
+      consensus_replicas: this.#replicas.size,
+      consensus_turns_total: turns,
+      consensus_snapshots_saved_total: snapshotsSaved,
+      consensus_snapshots_failed_total: snapshotsFailed,
+      consensus_admitted_bytes: this.#context.admission.bytes,
+    };
+  }
+
+  #host(state: ReplicaState, machine: StateMachine): HostedReplica {
+    const { replica: number, groupId } = state;
+    const replica = new HostedReplica(this.#context, { number, groupId }, machine);
+    this.#replicas.set(number, replica);
+    return replica;
+  }
+
+  #onChanged(replica: HostedReplica): void {
+    this.#changed.add(replica);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#context.world.defer(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#scheduled = false;
+    this.#counters.turns += 1;
+    const changed = this.#changed;
+    this.#changed = new Set();
+    let served = 0;
+    for (const replica of changed) {
+      const more = served >= replicasPerTurn || replica.turn();
+      served += 1;
+      if (more) this.#onChanged(replica);
+    }
+    this.#saveDue();
+  }
+
+  #saveDue(): void {
+    if (this.#saving || this.#closing !== null) return;
+    const number = this.#context.schedule.due();
+    const replica = number === null ? undefined : this.#replicas.get(number);
+    if (number === null) return;
+    if (replica === undefined) this.#context.schedule.forget(number);
+    else this.#save(replica);
+  }
+
+  /** A snapshot that cannot be saved is not retried before the replica has written as much again. */
+  #save(replica: HostedReplica): void {
+    this.#saving = true;
+    replica
+      .loadAndSave()
+      .then(
+        () => void (this.#counters.snapshotsSaved += 1),
+        () => {
+          this.#counters.snapshotsFailed += 1;
+          this.#context.schedule.saving(replica.number, 0);
+        },
+      )
+      .finally(() => (this.#saving = false));
+  }
+
+  async #close(): Promise<void> {
+    this.#context.admission.close();
+    const replicas = [...this.#replicas.values()];
+    for (const replica of replicas) {
+      while (!replica.idle) {
+        await replica.settled();
+        await this.#nextTurn();
+      }
+    }
+    await this.#saveAll(replicas.filter((replica) => replica.unsaved));
+    for (const replica of replicas) replica.end(new Fault("shutting_down", "The node is stopping"));
+  }
+
+  /** Best effort: what is not saved is replayed at the next start. */
+  async #saveAll(replicas: readonly HostedReplica[]): Promise<void> {
+    await Promise.allSettled(replicas.map((replica) => replica.saveSnapshot()));
+  }
+
+  #nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#context.world.defer(resolve));
+  }
+
+  #assertOpen(): void {
+    assert(this.#closing === null, "The host is closed");
+  }
+}
+
+/** Acknowledged entries are gone: halt, never clamp (a clamped log would give their offsets to others). */
+function lostTail(state: ReplicaState, commit: number): Fault {
+  const { groupId, lastIndex, replica } = state;
+  const detail = `Cannot open ${groupId}: entry ${commit} was committed, the log ends at ${lastIndex}`;
+  return new Fault("storage_damaged", detail, { members: { groupId, replica, commit, lastIndex } });
+}
