@@ -1,0 +1,249 @@
+// Every JSON shape that the door takes or gives, by name: components/schemas of the OpenAPI document.
+//
+// Answers may gain fields (clients ignore what they do not know); requests may not (a typo must not become a tombstone).
+
+import { codes } from "../../src/errors.ts";
+import { limits } from "../../src/limits.ts";
+import { answer, listOf, ref, type Schema } from "./schema.ts";
+
+const offsetMax = Number.MAX_SAFE_INTEGER;
+export const offsetSchema = {
+  type: "integer",
+  minimum: 0,
+  maximum: offsetMax,
+} as const satisfies Schema;
+export const partitionSchema = {
+  type: "integer",
+  minimum: 0,
+  maximum: 2_147_483_647,
+} as const satisfies Schema;
+export const timestampSchema = {
+  type: "integer",
+  minimum: 0,
+  maximum: offsetMax,
+  description: "ms since the Unix epoch",
+} as const satisfies Schema;
+const base64: Schema = { type: "string", description: "RFC 4648 standard alphabet, padded" };
+const text: Schema = { type: "string" };
+const textOrNull: Schema = { type: ["string", "null"] };
+
+const headerSchema: Schema = {
+  type: "array",
+  minItems: 2,
+  maxItems: 2,
+  description: '[name, text | null | {"base64": "..."}]',
+  items: {
+    anyOf: [
+      textOrNull,
+      {
+        type: "object",
+        properties: { base64 },
+        required: ["base64"],
+        additionalProperties: false,
+      },
+    ],
+  },
+};
+
+const recordWritten: Schema = {
+  type: "object",
+  description:
+    "Exactly one of value, valueJson, valueBase64; at most one of key, keyJson, keyBase64.",
+  properties: {
+    value: { ...textOrNull, description: "Text; null is a tombstone" },
+    valueJson: { description: "Any JSON, stored as its text, numbers digit for digit" },
+    valueBase64: base64,
+    key: textOrNull,
+    keyJson: { description: "Any JSON, stored as its text" },
+    keyBase64: base64,
+    headers: { ...listOf(headerSchema), maxItems: limits.headersPerRecordMax },
+    timestamp: timestampSchema,
+    partition: partitionSchema,
+  },
+  additionalProperties: false,
+};
+
+const recordRead = answer(
+  {
+    partition: partitionSchema,
+    offset: offsetSchema,
+    timestamp: { type: "integer", description: "ms since the Unix epoch; -1: the record has none" },
+    timestampType: { type: "string", enum: ["LogAppendTime"], description: "Only when it is that" },
+    key: textOrNull,
+    keyBase64: base64,
+    value: { ...textOrNull, description: "null is a tombstone" },
+    valueBase64: base64,
+    valueJson: { description: "as=json: the stored text itself" },
+    headers: listOf(headerSchema),
+  },
+  ["timestampType", "key", "keyBase64", "value", "valueBase64", "valueJson"],
+);
+
+const problem = answer(
+  {
+    type: text,
+    title: text,
+    status: { type: "integer" },
+    detail: text,
+    instance: { ...text, description: "The request id" },
+    code: { type: "string", enum: Object.keys(codes) },
+    retryable: { type: "boolean" },
+    sideEffects: { type: "string", enum: ["none", "unknown"] },
+    retryAfterMs: { type: "integer", minimum: 0 },
+    errors: listOf(answer({ index: { type: "integer" }, code: text, detail: text }, ["index"])),
+    expectedOffset: offsetSchema,
+    currentOffset: offsetSchema,
+    logStartOffset: offsetSchema,
+    highWatermark: offsetSchema,
+    logEndOffset: offsetSchema,
+    partition: partitionSchema,
+  },
+  [
+    "retryAfterMs",
+    "errors",
+    "expectedOffset",
+    "currentOffset",
+    "logStartOffset",
+    "highWatermark",
+    "logEndOffset",
+    "partition",
+  ],
+);
+
+const receipt = answer({
+  partition: partitionSchema,
+  offset: offsetSchema,
+  timestamp: { type: "integer" },
+});
+
+const topic = answer({
+  name: text,
+  topicId: text,
+  partitions: { type: "integer", minimum: 1 },
+  replicationFactor: { type: "integer", minimum: 1 },
+  internal: { type: "boolean" },
+  configs: { type: "object", additionalProperties: text },
+});
+
+const config = answer({
+  name: text,
+  value: text,
+  source: { type: "string", enum: ["topic", "broker", "default"] },
+  effect: { type: "string", enum: ["works", "no_effect"] },
+  note: { ...textOrNull, description: "Why it has no effect" },
+});
+
+const configValue: Schema = { type: ["string", "integer", "number", "boolean"] };
+
+export const newTopicFields: Readonly<Record<string, Schema>> = {
+  partitions: { type: "integer", minimum: 1, maximum: limits.partitionsPerTopicMax },
+  replicationFactor: { type: "integer", minimum: 1, maximum: 32_767 },
+  configs: { type: "object", additionalProperties: configValue },
+};
+
+/** components/schemas. */
+export const shapes = {
+  RecordWritten: recordWritten,
+  WriteRequest: {
+    type: "object",
+    properties: {
+      records: {
+        ...listOf(ref("RecordWritten")),
+        minItems: 1,
+        maxItems: limits.recordsPerRequestMax,
+      },
+    },
+    required: ["records"],
+    additionalProperties: false,
+  },
+  Receipt: receipt,
+  WriteAnswer: answer({ receipts: listOf(ref("Receipt")) }),
+  PartialWriteAnswer: answer({
+    receipts: listOf({ anyOf: [ref("Receipt"), answer({ error: ref("Problem") })] }),
+  }),
+  AcceptedAnswer: answer({ accepted: { type: "integer", minimum: 1 } }),
+  RecordRead: recordRead,
+  ReadAnswer: answer({
+    records: listOf(ref("RecordRead")),
+    cursor: text,
+    partitions: listOf(
+      answer({
+        partition: partitionSchema,
+        nextOffset: offsetSchema,
+        highWatermark: offsetSchema,
+        logStartOffset: offsetSchema,
+      }),
+    ),
+  }),
+  Problem: problem,
+  NewTopic: {
+    type: "object",
+    properties: { name: { type: "string" }, ...newTopicFields },
+    required: ["name"],
+    additionalProperties: false,
+  },
+  EnsureTopic: { type: "object", properties: newTopicFields, additionalProperties: false },
+  AddPartitions: {
+    type: "object",
+    properties: { partitions: newTopicFields["partitions"] },
+    required: ["partitions"],
+    additionalProperties: false,
+  },
+  AlterConfigs: {
+    type: "object",
+    additionalProperties: { type: ["string", "integer", "number", "boolean", "null"] },
+  },
+  Config: config,
+  ConfigList: answer({ items: listOf(ref("Config")), next: textOrNull }),
+  Topic: topic,
+  TopicList: answer({ items: listOf(ref("Topic")), next: textOrNull }),
+  PartitionList: answer({
+    items: listOf(
+      answer({
+        partition: partitionSchema,
+        leader: { type: ["integer", "null"] },
+        leaderEpoch: { type: "integer" },
+        replicas: listOf({ type: "integer" }),
+        logStartOffset: offsetSchema,
+        highWatermark: offsetSchema,
+        bytes: { type: "integer", minimum: 0 },
+      }),
+    ),
+    next: textOrNull,
+  }),
+  OffsetList: answer({
+    items: listOf(
+      answer({
+        partition: partitionSchema,
+        offset: { type: ["integer", "null"], description: "null: no record is that young" },
+        timestamp: { type: ["integer", "null"] },
+      }),
+    ),
+    next: textOrNull,
+  }),
+  LogStart: answer({ partition: partitionSchema, logStartOffset: offsetSchema }),
+  Deleted: answer({ name: text, deleted: { type: "boolean" } }),
+  Limits: answer(
+    Object.fromEntries(Object.keys(limits).map((name) => [name, { type: "integer" }])),
+  ),
+  Ready: answer({ ready: { type: "boolean" }, reason: textOrNull }),
+  Live: answer({ live: { type: "boolean" } }),
+} as const satisfies Record<string, Schema>;
+
+export type ShapeName = keyof typeof shapes;
+
+type ConfigValue = string | number | boolean;
+
+interface TopicFields {
+  readonly partitions?: number;
+  readonly replicationFactor?: number;
+  readonly configs?: Readonly<Record<string, ConfigValue>>;
+}
+
+/** What a body is once its shape was checked. */
+export interface BodyTypes {
+  readonly NewTopic: TopicFields & { readonly name: string };
+  readonly EnsureTopic: TopicFields;
+  readonly AddPartitions: { readonly partitions: number };
+  readonly AlterConfigs: Readonly<Record<string, ConfigValue | null>>;
+}

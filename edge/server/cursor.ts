@@ -1,0 +1,114 @@
+// Cursors: where a reader goes on, opaque to it, the same in reads, the tail and the SDK.
+//
+//   | version 1 | flags 1 | topic id 16 | crc32c 4 | n | n times: partition delta, next offset |   all varints but the ids
+//   base64url, without padding
+//
+// flags bit 0: the reader follows every partition, so that new ones join at offset 0. The checksum covers what stands
+// around it: a cut or edited cursor is refused instead of reading from somewhere else.
+
+import { Buffer } from "node:buffer";
+import { crc32c } from "../../src/bytes/crc32c.ts";
+import { limits } from "../../src/limits.ts";
+
+export interface Position {
+  readonly partition: number;
+  /** Next offset. */
+  readonly offset: number;
+}
+
+export interface Cursor {
+  readonly topicId: string;
+  /** Every partition of the topic, the ones that do not exist yet included. */
+  readonly all: boolean;
+  /** In order of partition. */
+  readonly positions: readonly Position[];
+}
+
+const version = 1;
+const headBytes = 22;
+const crcAt = 18;
+const allFlag = 1;
+
+/** Cursors of one topic: what is constant is laid out once. */
+export class CursorWriter {
+  #bytes = Buffer.alloc(256);
+
+  constructor(topicId: string, follows: "all" | "some") {
+    this.#bytes[0] = version;
+    this.#bytes[1] = follows === "all" ? allFlag : 0;
+    this.#bytes.write(topicId.replaceAll("-", ""), 2, "hex");
+  }
+
+  /** Positions in order of partition. Cost: a few bytes a partition. */
+  write(positions: readonly Position[]): string {
+    const room = headBytes + 8 + positions.length * 16;
+    if (this.#bytes.length < room) this.#bytes = Buffer.concat([this.#bytes], room * 2);
+    const bytes = this.#bytes;
+    let at = putNumber(bytes, headBytes, positions.length);
+    let previous = 0;
+    for (const { partition, offset } of positions) {
+      at = putNumber(bytes, at, partition - previous);
+      at = putNumber(bytes, at, offset);
+      previous = partition;
+    }
+    bytes.writeUInt32BE(0, crcAt);
+    bytes.writeUInt32BE(crc32c(bytes.subarray(0, at)), crcAt);
+    return bytes.toString("base64url", 0, at);
+  }
+}
+
+/** The cursor of a text, or null when it is none of ours or was damaged. */
+export function readCursor(text: string): Cursor | null {
+  if (text.length > 4 * limits.partitionsPerTopicMax * 4 || !/^[A-Za-z0-9_-]+$/.test(text))
+    return null;
+  const bytes = Buffer.from(text, "base64url");
+  if (bytes.length <= headBytes || bytes[0] !== version || bytes[1] > allFlag) return null;
+  const crc = bytes.readUInt32BE(crcAt);
+  bytes.writeUInt32BE(0, crcAt);
+  if (crc32c(bytes) !== crc) return null;
+  const positions = readPositions(bytes);
+  return positions === null
+    ? null
+    : { topicId: uuidText(bytes.toString("hex", 2, crcAt)), all: bytes[1] === allFlag, positions };
+}
+
+function readPositions(bytes: Buffer): Position[] | null {
+  const place = { at: headBytes };
+  const count = takeNumber(bytes, place);
+  if (count > limits.partitionsPerTopicMax) return null;
+  const positions: Position[] = [];
+  let partition = 0;
+  for (let i = 0; i < count; i++) {
+    partition += takeNumber(bytes, place);
+    positions.push({ partition, offset: takeNumber(bytes, place) });
+  }
+  return place.at === bytes.length ? positions : null;
+}
+
+/** Unsigned LEB128 of a number below 2^53. */
+function putNumber(bytes: Buffer, start: number, value: number): number {
+  let at = start;
+  let left = value;
+  while (left > 0x7f) {
+    bytes[at++] = (left % 0x80) | 0x80;
+    left = Math.floor(left / 0x80);
+  }
+  bytes[at] = left;
+  return at + 1;
+}
+
+/** NaN beyond the end, which no check of the caller lets through. */
+function takeNumber(bytes: Buffer, place: { at: number }): number {
+  let value = 0;
+  for (let scale = 1; ; scale *= 0x80) {
+    const byte = bytes[place.at++];
+    if (byte === undefined || scale > 2 ** 49) return Number.NaN;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return value;
+  }
+}
+
+function uuidText(hex: string): string {
+  const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20)];
+  return `${parts.join("-")}-${hex.slice(20)}`;
+}

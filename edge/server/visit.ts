@@ -1,0 +1,70 @@
+// One request as the door first sees it: its path and headers taken out once, and the headers that every answer carries.
+
+import { headerNames } from "../contract/names.ts";
+import type { Services } from "./services.ts";
+
+/** What the runtime adapter knows about a request. */
+export interface RequestInfo {
+  /** The runtime's parser holds the body to Content-Length, so that it need not be counted while it is read. */
+  readonly framed: boolean;
+}
+
+export type HeaderTable = Readonly<Record<string, string>>;
+
+export interface Visit {
+  readonly request: Request;
+  readonly info: RequestInfo;
+  /** As sent, percent-encoding and all. */
+  readonly path: string;
+  /** Behind the "?", or "". */
+  readonly search: string;
+  /** Lower-case names. A name that came twice has its values joined by ", ". */
+  readonly headers: HeaderTable;
+  readonly requestId: string;
+  /** Headers of the answer: one object per request, completed by whoever answers. */
+  readonly answerHeaders: Record<string, string>;
+}
+
+const saneRequestId = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
+
+export function openVisit(services: Services, request: Request, info: RequestInfo): Visit {
+  const headers = headersOf(request);
+  const { url } = request;
+  const scheme = url.indexOf("://");
+  const start = scheme < 0 ? 0 : url.indexOf("/", scheme + 3);
+  const query = url.indexOf("?", start);
+  const hash = url.indexOf("#", start);
+  const end = hash < 0 ? url.length : hash;
+  const asked = headers[headerNames.requestId];
+  const requestId =
+    asked !== undefined && saneRequestId.test(asked) ? asked : services.nextRequestId();
+  return {
+    request,
+    info,
+    headers,
+    requestId,
+    path: url.slice(start, query < 0 ? end : query),
+    search: query < 0 ? "" : url.slice(query + 1, end),
+    answerHeaders: answerHeaders(services, requestId),
+  };
+}
+
+function answerHeaders(services: Services, requestId: string): Record<string, string> {
+  const { version, nodeId, term } = services.broker.status();
+  return {
+    "content-type": "",
+    "cache-control": "no-cache",
+    vary: "Origin, Authorization",
+    "x-content-type-options": "nosniff",
+    [headerNames.version]: version,
+    [headerNames.node]: String(nodeId),
+    [headerNames.term]: String(term),
+    [headerNames.requestId]: requestId,
+  };
+}
+
+/** Bun can give all headers at once; elsewhere they are walked. */
+function headersOf(request: Request): HeaderTable {
+  const headers = request.headers as Headers & { toJSON?(): Record<string, string> };
+  return headers.toJSON?.() ?? Object.fromEntries(headers);
+}

@@ -1,0 +1,315 @@
+// Writing: POST .../records, JSON or one raw record; one path into the broker and one way to tell the outcome.
+//
+//   body -> records -> placed by partition -> one batch a partition -> broker.produce -> receipts in request order
+//
+// Promise: invalid input appends nothing anywhere; the records of one partition are one batch; every record written has
+// its receipt in its own place. Left to others: atomicity, conditions and idempotency (the broker), JSON (record-json.ts).
+
+import { createHash } from "node:crypto";
+import type {
+  Acks,
+  Appended,
+  PartitionAppend,
+  ProduceRequest,
+  TopicView,
+} from "../../src/broker/broker.ts";
+import { decodeUtf8 } from "../../src/bytes/unicode.ts";
+import { refuse, type Refusal } from "../../src/errors.ts";
+import { batchBytes, buildBatch } from "../../src/records/batch-builder.ts";
+import { headerNames, mediaTypes } from "../contract/names.ts";
+import { offsetSchema, timestampSchema } from "../contract/shapes.ts";
+import { wrongMediaType, type Call } from "./call.ts";
+import { CursorWriter } from "./cursor.ts";
+import { placeRecords, type Placed } from "./placement.ts";
+import { problemOf } from "./problem.ts";
+import { rawRecord } from "./raw-record.ts";
+import { parseRecords, type RecordInput, type RecordsInput } from "./record-json.ts";
+import { route, type Answer, type Fields, type Route } from "./route.ts";
+
+const writeQuery = {
+  acks: {
+    schema: {
+      type: "string",
+      enum: ["all", "1", "0"],
+      default: "all",
+      description: "all: committed; 1: durable on the leader; 0: nothing is waited for",
+    },
+  },
+  key: { schema: { type: "string", description: "Raw record: its key as text" } },
+  keyBase64: { schema: { type: "string", description: "Raw record: its key in base64" } },
+  timestamp: { schema: { ...timestampSchema, description: "Raw record: ms since the epoch" } },
+} as const satisfies Fields;
+
+const writeHeaders = {
+  [headerNames.idempotencyKey]: {
+    schema: {
+      type: "string",
+      pattern: "^[!-~]{1,255}$",
+      description: "The same key with the same body is answered again, and nothing is appended",
+    },
+  },
+  [headerNames.recordHeaders]: {
+    schema: {
+      type: "string",
+      pattern: "^[A-Za-z0-9_-]*$",
+      description: "Raw record: base64url of the JSON list of its headers",
+    },
+  },
+} as const satisfies Fields;
+
+const conditionHeaders = {
+  ...writeHeaders,
+  [headerNames.expectedOffset]: {
+    schema: { ...offsetSchema, description: "The log end at which the first record must land" },
+  },
+} as const satisfies Fields;
+
+type WriteCall = Call<typeof writeQuery, typeof conditionHeaders>;
+
+const bodies = {
+  [mediaTypes.json]: "WriteRequest",
+  [mediaTypes.bytes]: null,
+  [mediaTypes.text]: null,
+} as const;
+
+const answers: Readonly<Record<number, Answer>> = {
+  200: {
+    description: "All are committed; receipts in request order",
+    shape: "WriteAnswer",
+    headers: [
+      headerNames.topicCreated,
+      headerNames.idempotencyReplayed,
+      headerNames.idempotencyExpires,
+    ],
+  },
+  202: { description: "acks=0: taken, nothing is promised", shape: "AcceptedAnswer" },
+  207: {
+    description: "Some are committed; a failed place holds its problem",
+    shape: "PartialWriteAnswer",
+  },
+};
+
+export const writeRoutes: readonly Route[] = [
+  route({
+    id: "writeRecords",
+    method: "POST",
+    path: "/v1/topics/{topic}/records",
+    summary: "Write records; keys choose the partition",
+    action: "write",
+    resource: "topic",
+    query: writeQuery,
+    headers: writeHeaders,
+    bodies,
+    answers,
+    handle: (call) => handleWrite(call as unknown as WriteCall),
+  }),
+  route({
+    id: "writePartitionRecords",
+    method: "POST",
+    path: "/v1/topics/{topic}/partitions/{partition}/records",
+    summary: "Write records to one partition, on conditions if wanted",
+    action: "write",
+    resource: "topic",
+    query: writeQuery,
+    headers: conditionHeaders,
+    bodies,
+    answers,
+    handle: handleWrite,
+  }),
+];
+
+async function handleWrite(call: WriteCall): Promise<Response> {
+  const refused = contradiction(call);
+  if (refused !== null) return call.refuse(refused);
+  const bytes = await call.body();
+  if (!(bytes instanceof Uint8Array)) return call.refuse(bytes);
+  const input = parseBody(call, bytes);
+  if (!input.ok) return call.refuse(input);
+  const found = call.services.broker.topicForWrite(call.topic);
+  const view = found instanceof Promise ? await found : found;
+  if ("ok" in view) return call.refuse(view);
+  const placed = placeRecords(call, view, input.records);
+  if (!placed.ok) return call.refuse(placed);
+  return append(call, view, { placed, bytes });
+}
+
+/** What cannot be meant, told before the body is read. */
+function contradiction(call: WriteCall): Refusal | null {
+  const type = call.mediaType;
+  if (type === mediaTypes.form) return refuse("unsupported_media_type", correctedCommand(call));
+  const raw = type === mediaTypes.bytes || type === mediaTypes.text;
+  if (!raw && type !== mediaTypes.json) return wrongMediaType(type, call.route);
+  const { key, keyBase64, timestamp, acks } = call.query;
+  const ofRaw = key ?? keyBase64 ?? timestamp ?? call.header[headerNames.recordHeaders];
+  if (!raw && ofRaw !== undefined) {
+    const detail = `key, keyBase64, timestamp and Rivulet-Headers are for one raw record (${mediaTypes.bytes} or ${mediaTypes.text}); in JSON they are fields of the record`;
+    return refuse("invalid_request", detail);
+  }
+  if (key !== undefined && keyBase64 !== undefined) {
+    return refuse("invalid_request", "Only one of key and keyBase64 is wanted");
+  }
+  if (acks === "0" && call.header[headerNames.idempotencyKey] !== undefined) {
+    return refuse(
+      "invalid_request",
+      "Idempotency-Key wants an answer: acks must be all or 1, got 0",
+    );
+  }
+  return null;
+}
+
+/** What `curl -d` sends by itself; the command that was meant. */
+function correctedCommand(call: WriteCall): string {
+  const { url } = call.visit.request;
+  const quoted = `'${url.replaceAll("'", "%27")}'`;
+  return `A form is no record. Text: curl -H 'Content-Type: text/plain' --data-binary 'hello' ${quoted}   JSON: curl --json '{"records":[{"value":"hello"}]}' ${quoted}`;
+}
+
+function parseBody(call: WriteCall, bytes: Uint8Array): RecordsInput {
+  if (call.mediaType !== mediaTypes.json) return rawRecord(call, bytes);
+  const text = decodeUtf8(bytes);
+  return text === null
+    ? refuse("invalid_request", "The body is not valid UTF-8")
+    : parseRecords(text);
+}
+
+const acksOf: Readonly<Record<string, Acks>> = { all: "all", "1": "leader", "0": "none" };
+
+type Outcome = Appended | (Refusal & { readonly partition: number });
+
+async function append(
+  call: WriteCall,
+  view: TopicView,
+  { placed, bytes }: { placed: Placed; bytes: Uint8Array },
+): Promise<Response> {
+  const built = buildAppends(call, view, placed);
+  if ("ok" in built) return call.refuse(built);
+  const { broker, metrics, options } = call.services;
+  const acks = acksOf[call.query.acks ?? "all"];
+  const request: ProduceRequest = {
+    topic: view.name,
+    acks,
+    timeoutMs: options.requestTimeoutMs,
+    appends: built,
+    trusted: true,
+    ...idempotencyOf(call, view, bytes),
+  };
+  try {
+    const outcomes = await broker.produce(request);
+    if (view.created) call.setHeader(headerNames.topicCreated, "true");
+    if (acks === "none") return call.json(202, { accepted: placed.records.length });
+    metrics.recordsWritten += placed.records.length;
+    return answerOutcomes(call, view, { placed, outcomes });
+  } finally {
+    for (const { batch } of built) batch.release();
+  }
+}
+
+/** One batch a partition in the pool's memory, held by the caller; or why one of them is too large. */
+function buildAppends(
+  call: WriteCall,
+  view: TopicView,
+  placed: Placed,
+): PartitionAppend[] | Refusal {
+  const sizes = placed.groups.map(({ records }) => batchBytes(records));
+  const large = sizes.findIndex((bytes) => bytes > view.maxMessageBytes);
+  if (large >= 0) {
+    const { partition } = placed.groups[large];
+    const detail = `Cannot append ${sizes[large]} bytes to ${view.name}-${partition} as one batch: max.message.bytes is ${view.maxMessageBytes}; send fewer records a request or raise it`;
+    return refuse("message_too_large", detail, { members: { partition } });
+  }
+  const expectedOffset = call.header[headerNames.expectedOffset];
+  return placed.groups.map(({ partition, records }, at) => {
+    const batch = call.services.slabs.allocate(sizes[at]);
+    buildBatch(batch.bytes, records);
+    return expectedOffset === undefined
+      ? { partition, batch }
+      : { partition, batch, conditions: { expectedOffset } };
+  });
+}
+
+/** The hash tells a replay from another request under the same key: everything that decides what is appended. */
+function idempotencyOf(
+  call: WriteCall,
+  view: TopicView,
+  body: Uint8Array,
+): Pick<ProduceRequest, "idempotency"> {
+  const key = call.header[headerNames.idempotencyKey];
+  if (key === undefined) return {};
+  const { visit, query } = call;
+  const raw = [
+    query.key,
+    query.keyBase64,
+    query.timestamp,
+    visit.headers[headerNames.recordHeaders],
+  ];
+  const request = [view.topicId, call.partition, call.mediaType, ...raw];
+  const digest = createHash("sha256").update(JSON.stringify(request)).update("\n").update(body);
+  const bodyHash = new Uint8Array(digest.digest().subarray(0, 16));
+  const principal = call.principal.name;
+  return { idempotency: { principal, key, bodyHash, partitionCount: view.partitions } };
+}
+
+function answerOutcomes(
+  call: WriteCall,
+  view: TopicView,
+  { placed, outcomes }: { placed: Placed; outcomes: readonly Outcome[] },
+): Response {
+  const failed = outcomes.filter((outcome) => !outcome.ok);
+  const first = failed[0];
+  const alike = failed.every((refusal) => refusal.code === first?.code);
+  if (first !== undefined && failed.length === outcomes.length && alike) return call.refuse(first);
+  tellIdempotency(call, outcomes);
+  tellSession(call, view, outcomes);
+  const receipts = receiptsOf(call, placed, outcomes);
+  return call.text(first === undefined ? 200 : 207, `{"receipts":[${receipts}]}\n`);
+}
+
+/** Receipts in request order as JSON text, joined by commas. */
+function receiptsOf(call: WriteCall, placed: Placed, outcomes: readonly Outcome[]): string {
+  const texts = Array.from<string>({ length: placed.records.length });
+  placed.groups.forEach(({ partition, records, places }, at) => {
+    const outcome = outcomes[at];
+    const problem = outcome.ok
+      ? ""
+      : `{"error":${JSON.stringify(problemOf(outcome, call.visit.requestId))}}`;
+    for (let i = 0; i < records.length; i++) {
+      texts[places[i]] = outcome.ok
+        ? receipt(partition, outcome.baseOffset + i, timestampOf(outcome, records[i]))
+        : problem;
+    }
+  });
+  return texts.join(",");
+}
+
+function receipt(partition: number, offset: number, timestamp: number): string {
+  return `{"partition":${partition},"offset":${offset},"timestamp":${timestamp}}`;
+}
+
+function timestampOf(appended: Appended, record: RecordInput): number {
+  return appended.logAppendTime >= 0 ? appended.logAppendTime : record.timestamp;
+}
+
+function tellIdempotency(call: WriteCall, outcomes: readonly Outcome[]): void {
+  if (call.header[headerNames.idempotencyKey] === undefined) return;
+  let expires = Infinity;
+  let replayed = true;
+  for (const outcome of outcomes) {
+    if (!outcome.ok || !outcome.duplicate) replayed = false;
+    if (outcome.ok && outcome.idempotencyExpires !== null)
+      expires = Math.min(expires, outcome.idempotencyExpires);
+  }
+  if (replayed) call.setHeader(headerNames.idempotencyReplayed, "true");
+  if (expires < Infinity) call.setHeader(headerNames.idempotencyExpires, String(expires));
+}
+
+/** Rivulet-Session of a write: a cursor behind what it wrote. */
+function tellSession(call: WriteCall, view: TopicView, outcomes: readonly Outcome[]): void {
+  const positions = outcomes
+    .filter((outcome) => outcome.ok)
+    .map(({ partition, baseOffset, recordCount }) => ({
+      partition,
+      offset: baseOffset + recordCount,
+    }));
+  const session = new CursorWriter(view.topicId, "some").write(positions);
+  call.setHeader(headerNames.session, session);
+}
