@@ -47,6 +47,8 @@ export class Core<P> {
   leadTransferee: NodeId = 0;
   /** Leader: no further change of configuration is taken before this index is applied. */
   pendingConfIndex = 0;
+  /** Index of the last snapshot taken over; entries up to it may still be with the state machine. */
+  restoredIndex = 0;
   /** Leader: payload bytes proposed and not yet applied. May underestimate, never over. */
   uncommittedBytes = 0;
 
@@ -85,17 +87,21 @@ export class Core<P> {
     return { term: this.term, vote: this.vote, commit: this.log.committed };
   }
 
-  /** A commit index beyond the log means that acknowledged entries were lost: halt, never clamp. */
-  loadHardState(state: HardState): void {
-    const last = this.log.lastIndex();
-    if (state.commit < this.log.committed || state.commit > last) {
+  /** A commit index beyond the log means that acknowledged entries were lost: halt, never clamp. One that lies below
+   *  what is compacted or applied is merely old: it is stored lazily, and both were committed. */
+  recover(state: HardState | null): void {
+    const { log, settings } = this;
+    const committed = Math.max(state?.commit ?? 0, settings.applied, log.committed);
+    const last = log.lastIndex();
+    if (committed > last) {
       bug(
-        `Cannot load commit ${state.commit}: log is committed to ${this.log.committed}, ends at ${last}`,
+        `Cannot recover: committed ${state?.commit ?? 0}, applied ${settings.applied}, but the log ends at ${last}`,
       );
     }
-    this.log.committed = state.commit;
-    this.term = state.term;
-    this.vote = state.vote;
+    log.committed = committed;
+    this.term = state?.term ?? 0;
+    this.vote = state?.vote ?? 0;
+    if (settings.applied > log.applied) log.appliedTo(settings.applied, 0);
   }
 
   /** This node may become a leader: a voter, with no snapshot being installed. */

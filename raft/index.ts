@@ -23,10 +23,12 @@
 // writes. If it has no responses, durability is not needed (a commit index alone). A write that fails must never be
 // answered: end the node, or retry that very write.
 //
-// APPLYING (MsgStorageApply). Run m.entries on the state machine, in order; for an entry of type "confChange" call
-// applyConfChange(entry.change) and remember the ConfState. Then step() m.responses. Entries are handed out once, only
-// when durable here, and a limited number of bytes at a time: the response asks for more. `type` "normal" with null data
-// is an entry that the core made (see Config.ownData): the first of a new leader, or the place of a refused change.
+// APPLYING (MsgStorageApply). Run m.entries on the state machine, in order, skipping those that it holds already (a
+// snapshot was installed meanwhile). For an entry of type "confChange" call applyConfChange(entry) and remember the
+// ConfState; null means that a snapshot is about to replace the state: leave the rest of m.entries. Then step()
+// m.responses. Entries are handed out once, only when durable here, and a limited number of bytes at a time: the
+// response asks for more. `type` "normal" with null data is an entry that the core made (see Config.ownData): the first
+// of a new leader, or the place of a refused change.
 //
 // AT START. Give the constructor a Storage that answers from the recovered log, and `applied` = what the state machine
 // holds. Nothing that was recovered may be acknowledged before it is known to be durable: sync once before the first
@@ -44,8 +46,9 @@
 // entriesFetched(to). Until then nothing but heartbeats goes to that peer. Terms and indexes must always be at hand.
 //
 // SNAPSHOTS. When a follower needs entries that are compacted, the core asks Storage.snapshot(to) and sends a MsgSnap.
-// If its data travels by another way, do that when you see the message, and call reportSnapshot(to, "failed") if it did
-// not arrive. Compact only what is applied.
+// If its data travels by another way, send that when you see the message. Call reportSnapshot(to, ...) in either case:
+// until then, or until the follower acknowledges something, nothing more goes to it. A snapshot that a MsgStorageAppend
+// carries must be in the state machine too before its responses are delivered. Compact only what is applied.
 //
 // THE NETWORK may lose, repeat, delay and reorder messages. Call reportUnreachable(peer) when a connection breaks, so
 // that the leader finds out what was lost. Deliver MsgProp only from nodes of your own cluster: it needs no membership.

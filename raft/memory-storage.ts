@@ -5,6 +5,7 @@
 
 import { bug } from "./bug.ts";
 import { fitting } from "./entry.ts";
+import type { Entries } from "./log.ts";
 import type { ConfState, Entry, HardState, Snapshot, Storage } from "./types.ts";
 
 export const noMembers: ConfState = {
@@ -46,7 +47,7 @@ export class MemoryStorage<P> implements Storage<P> {
     return this.#entries[index - this.firstIndex()]?.term ?? null;
   }
 
-  entries(lo: number, end: number, maxBytes: number): readonly Entry<P>[] | "compacted" {
+  entries(lo: number, end: number, maxBytes: number): Entries<P> {
     const first = this.firstIndex();
     if (lo < first) return "compacted";
     if (end > this.lastIndex() + 1)

@@ -133,6 +133,9 @@ export class Progress {
     if (this.state === "replicate") {
       if (rejected <= this.match) return false;
       this.next = this.match + 1;
+    } else if (this.state === "snapshot") {
+      // No append is under way: this one answers something older than the snapshot.
+      return false;
     } else {
       // A follower that is probed has one append under way: a refusal of any other one is stale.
       if (this.next - 1 !== rejected) return false;

@@ -5,6 +5,7 @@
 // driving it (the essay in index.ts says how).
 
 import { bug } from "./bug.ts";
+import { leaveJointChange } from "./confchange.ts";
 import { Core } from "./core.ts";
 import { becomeFollower, tickElection, tickLeader } from "./election.ts";
 import { applyConfChange } from "./membership.ts";
@@ -30,6 +31,7 @@ import type {
   Config,
   ConfChange,
   ConfState,
+  Entry,
   Message,
   NodeId,
   Proposed,
@@ -52,8 +54,7 @@ export class RawNode<P> {
     this.core = core;
     const { hardState, confState } = storage.initialState();
     loadConfiguration(core, confState);
-    if (hardState !== null) core.loadHardState(hardState);
-    if (core.settings.applied > 0) core.log.appliedTo(core.settings.applied, 0);
+    core.recover(hardState);
     becomeFollower(core, core.term, 0);
     this.#told = { soft: softStateOf(core), hard: core.hardState() };
   }
@@ -85,10 +86,12 @@ export class RawNode<P> {
     return propose(this.core, [{ type: "confChange", data, change, bytes }]);
   }
 
-  /** Must be called when a committed "confChange" entry is applied, with its change, before the response of its
-   *  MsgStorageApply is stepped. Returns the configuration to remember. */
-  applyConfChange(change: ConfChange): ConfState {
-    return applyConfChange(this.core, change);
+  /** Must be called when a committed "confChange" entry is applied, before the response of its MsgStorageApply is
+   *  stepped. Returns the configuration to remember; null when a snapshot that holds the entry has overtaken it: then
+   *  apply no more of this message. */
+  applyConfChange(entry: Entry<P>): ConfState | null {
+    if (entry.index <= this.core.restoredIndex) return null;
+    return applyConfChange(this.core, entry.change ?? leaveJointChange);
   }
 
   /** A message of a peer, or a response of a storage message. Never throws on stale, duplicate or foreign ones. */

@@ -33,6 +33,7 @@ function restore<P>(core: Core<P>, snapshot: Snapshot): boolean {
     return false;
   }
   log.restore(snapshot);
+  core.restoredIndex = snapshot.index;
   loadConfiguration(core, snapshot.confState);
   return true;
 }

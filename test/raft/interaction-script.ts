@@ -186,7 +186,7 @@ function printLog(env: Interaction, id: number): void {
     return;
   }
   const entries = storage.entries(first, last + 1, Number.MAX_SAFE_INTEGER);
-  if (entries !== "compacted") env.print(describeEntries(entries, formatEntry));
+  if (typeof entries !== "string") env.print(describeEntries(entries, formatEntry));
 }
 
 function printState(env: Interaction): void {

@@ -95,7 +95,7 @@ export class Participant {
       let { confState }: { confState: ConfState } = last;
       let update = entry.data ?? "";
       if (entry.change !== null) {
-        confState = this.node.applyConfChange(entry.change);
+        confState = this.node.applyConfChange(entry) ?? confState;
         update = "";
       }
       const data = `${last.data as string}${update}`;

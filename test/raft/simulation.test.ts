@@ -1,0 +1,27 @@
+// Random worlds against what Raft promises. RAFT_SEED=n replays one, RAFT_SEEDS=n runs more.
+
+import { expect, test } from "bun:test";
+import { Simulation } from "./simulation.ts";
+
+const one = process.env["RAFT_SEED"];
+const count = Number(process.env["RAFT_SEEDS"] ?? 200);
+const seeds = one === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(one)];
+const events = 3000;
+
+test(`a group stays safe in ${seeds.length} hostile worlds, and recovers when they heal`, () => {
+  const sum: Record<string, number> = {};
+  for (const seed of seeds) {
+    const simulation = new Simulation({ seed, events });
+    try {
+      simulation.run(events);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+    }
+    for (const [name, n] of Object.entries(simulation.counts)) sum[name] = (sum[name] ?? 0) + n;
+  }
+  if (process.env["RAFT_VERBOSE"] !== undefined) console.log(sum);
+  if (one !== undefined) return;
+  // The worlds are worth something only if much happens in them.
+  for (const [name, n] of Object.entries(sum))
+    expect([name, n > seeds.length]).toEqual([name, true]);
+}, 30_000);

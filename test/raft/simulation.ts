@@ -1,0 +1,511 @@
+// A group under a hostile world, from one seed: messages are lost, repeated, delayed and reordered, links are cut both
+// ways or one way, nodes crash and lose what their disk had not written (a prefix of the queue may have made it),
+// payloads are away for a while, leaders hand over, members come and go, logs are compacted.
+//
+// Checked after every event: the invariants of each participant (raft/invariants.ts), and between them:
+//
+//      election safety       a term has at most one leader
+//      state machine safety  what anybody considers committed at an index is one entry, for good (log matching follows)
+//      leader completeness   a new leader's log holds everything committed so far
+//      linearizable reads    a read is not answered with less than was committed when it was asked
+//
+// and at the end, with the world healed: everybody converges and a new proposal commits.
+
+import {
+  appendThread,
+  applyThread,
+  checkState,
+  checkTransition,
+  hardStateOf,
+  MemoryStorage,
+  observe,
+  RawNode,
+  type ConfState,
+  type Entry,
+  type Message,
+  type Observation,
+  type Snapshot,
+} from "../../raft/index.ts";
+import { Random } from "../../raft/random.ts";
+
+/** What a state machine that adds up payloads holds after `index`. */
+interface MachineState {
+  readonly index: number;
+  readonly term: number;
+  readonly confState: ConfState;
+  readonly sum: number;
+}
+
+/** A disk whose payloads are sometimes away. */
+class SimStorage extends MemoryStorage<number> {
+  machine: MachineState;
+  readonly fetching = new Set<number>();
+  readonly #random: Random;
+  #fetched = new Set<number>();
+
+  constructor(start: MachineState, random: Random) {
+    super({ index: start.index, term: start.term, confState: start.confState, data: start.sum });
+    this.machine = start;
+    this.#random = random;
+  }
+
+  override initialState() {
+    return { hardState: this.hardState, confState: this.machine.confState };
+  }
+
+  override entries(lo: number, end: number, maxBytes: number, to = 0) {
+    if (lo < this.firstIndex()) return "compacted";
+    if (this.#random.below(20) === 0 && !this.#fetched.delete(to)) {
+      this.fetching.add(to);
+      return "unavailable";
+    }
+    return super.entries(lo, end, maxBytes);
+  }
+
+  fetch(to: number): void {
+    this.fetching.delete(to);
+    this.#fetched.add(to);
+  }
+
+  override snapshot(): Snapshot {
+    const { index, term, confState, sum } = this.machine;
+    return { index, term, confState, data: sum };
+  }
+
+  override install(snapshot: Snapshot): void {
+    super.install(snapshot);
+    const { index, term, confState } = snapshot;
+    this.machine = { index, term, confState, sum: snapshot.data as number };
+  }
+}
+
+class SimNode {
+  readonly id: number;
+  readonly storage: SimStorage;
+  node: RawNode<number> | null = null;
+  appendQueue: Message<number>[] = [];
+  applyQueue: Message<number>[] = [];
+  /** Requests under way and the commit index that their answers must reach. */
+  readonly reads = new Map<number, number>();
+  seen: Observation | null = null;
+  /** Everything up to here was compared with what is committed. */
+  checkedTo = 0;
+
+  constructor(id: number, storage: SimStorage) {
+    this.id = id;
+    this.storage = storage;
+  }
+}
+
+export interface SimOptions {
+  readonly seed: number;
+  readonly events: number;
+}
+
+export class Simulation {
+  readonly #random: Random;
+  readonly #nodes = new Map<number, SimNode>();
+  #network: Message<number>[] = [];
+  /** Links that are cut, as "from>to". */
+  readonly #cut = new Set<string>();
+  readonly #leaders = new Map<number, number>();
+  /** index -> the entry committed there. */
+  readonly #committed = new Map<number, Entry<number>>();
+  #lastCommitted = 1;
+  #payload = 0;
+  #starts = 0;
+  readonly #preVote: boolean;
+  readonly #checkQuorum: boolean;
+  #lossPercent: number;
+  readonly #stormPercent: number;
+  #lostSnapshots: Message<number>[] = [];
+  readonly counts = { elections: 0, commits: 0, reads: 0, crashes: 0, changes: 0, snapshots: 0 };
+
+  constructor(options: SimOptions) {
+    this.#random = new Random(options.seed);
+    this.#preVote = this.#chance(70);
+    this.#checkQuorum = this.#chance(70);
+    this.#lossPercent = this.#random.below(3) * 5;
+    this.#stormPercent = 10 + this.#random.below(91);
+    const size = 3 + this.#random.below(3);
+    const voters = Array.from(
+      { length: Math.min(size, 3 + this.#random.below(3)) },
+      (_, i) => i + 1,
+    );
+    const none: number[] = [];
+    for (let id = 1; id <= size; id++) {
+      const founding = voters.includes(id);
+      const confState = {
+        voters: founding ? voters : none,
+        votersOutgoing: none,
+        learners: none,
+        learnersNext: none,
+        autoLeave: false,
+      };
+      // A node that joins later starts with nothing at all.
+      const start = founding
+        ? { index: 1, term: 1, confState, sum: 0 }
+        : { index: 0, term: 0, confState, sum: 0 };
+      const node = new SimNode(id, new SimStorage(start, this.#random));
+      this.#nodes.set(id, node);
+      this.#start(node);
+    }
+  }
+
+  run(events: number): void {
+    for (let i = 0; i < events; i++) this.#event();
+    this.#heal();
+    this.#converge();
+  }
+
+  #chance(percent: number): boolean {
+    return this.#random.below(100) < percent;
+  }
+
+  #anyNode(): SimNode {
+    return this.#nodes.get(1 + this.#random.below(this.#nodes.size))!;
+  }
+
+  /** One thing happens. The table's weights make crashes, changes and cuts rare beside messages and ticks. */
+  #event(): void {
+    const at = this.#random.below(1000);
+    const node = this.#chance(50) ? this.#anyNode() : (this.#leaderNow() ?? this.#anyNode());
+    if (at < 470) this.#deliverAny();
+    else if (at < 640) this.#write(node);
+    else if (at < 740) this.#apply(node);
+    else if (at < 790) this.#act(node, (raft) => raft.tick());
+    else if (at < 850) this.#propose(node);
+    else if (at < 880) this.#read(node);
+    else if (at < 930) this.#fetch(node);
+    else if (at < 950) this.#startIfDown(node);
+    else if (at < 958) this.#reportLost();
+    else if (at < 966) this.#compact(node);
+    else if (at < 984) this.#change(node);
+    else if (this.#chance(this.#stormPercent)) this.#disturb(at, node);
+  }
+
+  #disturb(at: number, node: SimNode): void {
+    if (at < 989) this.#crash(node);
+    else if (at < 994) this.#cutOrMend();
+    else if (at < 998) this.#transfer(node);
+    else this.#forget(node);
+  }
+
+  #start(node: SimNode): void {
+    node.node = new RawNode<number>(
+      {
+        id: node.id,
+        seed: ++this.#starts * 7919 + node.id,
+        applied: node.storage.machine.index,
+        electionTicks: 5,
+        heartbeatTicks: 1,
+        maxSizePerMessage: 64,
+        maxCommittedBytesPerReady: 100,
+        maxUncommittedBytes: 400,
+        maxInflightMessages: 4,
+        preVote: this.#preVote,
+        checkQuorum: this.#checkQuorum,
+        priority: node.id % 2,
+      },
+      node.storage,
+    );
+    node.seen = null;
+    node.checkedTo = 0;
+    this.#check(node);
+  }
+
+  /** Calls the participant if it is up, takes its Readies (mostly), and checks everything. */
+  #act(node: SimNode, call: (raft: RawNode<number>) => void): void {
+    if (node.node === null) return;
+    call(node.node);
+    this.#check(node);
+    while (node.node.hasReady() && this.#chance(90)) this.#handleReady(node, node.node);
+  }
+
+  #handleReady(node: SimNode, raft: RawNode<number>): void {
+    const ready = raft.ready();
+    for (const { index, request } of ready.readStates) {
+      const least = node.reads.get(request);
+      if (least === undefined) continue;
+      node.reads.delete(request);
+      this.counts.reads++;
+      if (index < least) throw new Error(`stale read: ${index} < ${least} on node ${node.id}`);
+    }
+    for (const message of ready.messages) {
+      if (message.to === appendThread) node.appendQueue.push(message);
+      else if (message.to === applyThread) node.applyQueue.push(message);
+      else this.#send(message);
+    }
+    this.#check(node);
+  }
+
+  #send(message: Message<number>): void {
+    if (message.type === "MsgSnap") this.counts.snapshots++;
+    if (this.#cut.has(`${message.from}>${message.to}`) || this.#chance(this.#lossPercent)) {
+      if (message.type === "MsgSnap") this.#lostSnapshots.push(message);
+      return;
+    }
+    this.#network.push(message);
+    if (this.#chance(5)) this.#network.push(message);
+  }
+
+  /** Any message under way, not the oldest: that is delay and reordering. */
+  #deliverAny(): void {
+    if (this.#network.length === 0) return;
+    const at = this.#chance(60) ? 0 : this.#random.below(this.#network.length);
+    const [message] = this.#network.splice(at, 1);
+    this.#deliver(message);
+  }
+
+  #deliver(message: Message<number>): void {
+    const to = this.#nodes.get(message.to)!;
+    const arrived = to.node !== null;
+    this.#act(to, (raft) => void raft.step(message));
+    if (message.type === "MsgSnap") this.#reportSnapshot(message, arrived ? "finished" : "failed");
+  }
+
+  #reportSnapshot(message: Message<number>, outcome: "finished" | "failed"): void {
+    const from = this.#nodes.get(message.from)!;
+    this.#act(from, (raft) => raft.reportSnapshot(message.to, outcome));
+  }
+
+  /** The sender of a snapshot finds out, some time, that it was lost. */
+  #reportLost(): void {
+    const lost = this.#lostSnapshots;
+    this.#lostSnapshots = [];
+    for (const message of lost) this.#reportSnapshot(message, "failed");
+  }
+
+  /** The disk finishes the oldest write. */
+  #write(node: SimNode): void {
+    const message = node.appendQueue.shift();
+    if (message === undefined) return;
+    this.#persist(node, message);
+    this.#act(node, (raft) => {
+      for (const response of message.responses) {
+        if (response.to === node.id) raft.step(response);
+        else this.#send(response);
+      }
+    });
+  }
+
+  #persist(node: SimNode, message: Message<number>): void {
+    if (message.snapshot !== null) node.storage.install(message.snapshot);
+    node.storage.append(message.entries);
+    node.storage.hardState = hardStateOf(message) ?? node.storage.hardState;
+  }
+
+  #apply(node: SimNode): void {
+    const message = node.applyQueue.shift();
+    if (message === undefined) return;
+    this.#act(node, (raft) => {
+      for (const entry of message.entries) {
+        const { index, confState, sum } = node.storage.machine;
+        // A snapshot that was installed meanwhile holds it already.
+        if (entry.index <= index) continue;
+        const changed = entry.change === null ? confState : raft.applyConfChange(entry);
+        if (changed === null) break;
+        node.storage.machine = {
+          index: entry.index,
+          term: entry.term,
+          confState: changed,
+          sum: (Math.imul(sum, 31) + (entry.data ?? 7)) | 0,
+        };
+      }
+      for (const response of message.responses) raft.step(response);
+    });
+  }
+
+  #propose(node: SimNode): void {
+    this.#act(node, (raft) => void raft.propose(++this.#payload, this.#random.below(40)));
+  }
+
+  #read(node: SimNode): void {
+    const least = this.#lastCommitted;
+    this.#act(node, (raft) => {
+      const asked = raft.readIndex();
+      if (asked.ok) node.reads.set(asked.request, least);
+    });
+  }
+
+  #fetch(node: SimNode): void {
+    for (const to of node.storage.fetching) {
+      node.storage.fetch(to);
+      this.#act(node, (raft) => raft.entriesFetched(to));
+    }
+  }
+
+  /** A crash loses the memory and the end of the write queue; what reached the disk was never answered for. */
+  #crash(node: SimNode): void {
+    if (node.node === null) return;
+    this.counts.crashes++;
+    const written = this.#random.below(node.appendQueue.length + 1);
+    for (const message of node.appendQueue.slice(0, written)) this.#persist(node, message);
+    node.node = null;
+    node.appendQueue = [];
+    node.applyQueue = [];
+    node.reads.clear();
+    node.storage.fetching.clear();
+  }
+
+  #startIfDown(node: SimNode): void {
+    if (node.node === null) this.#start(node);
+  }
+
+  #cutOrMend(): void {
+    if (this.#cut.size > 0 && this.#chance(60)) {
+      this.#cut.clear();
+      return;
+    }
+    const [a, b] = [this.#anyNode().id, this.#anyNode().id];
+    this.#cut.add(`${a}>${b}`);
+    if (this.#chance(60)) this.#cut.add(`${b}>${a}`);
+    this.#act(this.#nodes.get(a)!, (raft) => raft.reportUnreachable(b));
+  }
+
+  #transfer(node: SimNode): void {
+    this.#act(node, (raft) => raft.transferLeader(this.#anyNode().id));
+  }
+
+  #forget(node: SimNode): void {
+    this.#act(node, (raft) => raft.forgetLeader());
+  }
+
+  /** Random steps, some of them senseless: they are refused. While joint, half of the time leave it. */
+  #change(node: SimNode): void {
+    const types = ["addVoter", "addVoter", "addLearner", "remove"] as const;
+    const steps = Array.from({ length: this.#random.below(4) }, () => ({
+      type: types[this.#random.below(types.length)],
+      id: this.#anyNode().id,
+    }));
+    if (node.node?.core.tracker.isJoint() === true && this.#chance(50)) steps.length = 0;
+    const transition =
+      steps.length === 0
+        ? "auto"
+        : (["auto", "implicit", "explicit"] as const)[this.#random.below(3)];
+    this.#act(node, (raft) => {
+      if (raft.proposeConfChange({ transition, steps }).ok) this.counts.changes++;
+    });
+  }
+
+  #compact(node: SimNode): void {
+    const { storage } = node;
+    const to = storage.machine.index - this.#random.below(5);
+    if (to >= storage.firstIndex()) storage.compact(to);
+  }
+
+  #check(node: SimNode): void {
+    const raft = node.node!;
+    checkState(raft);
+    const now = observe(raft);
+    if (node.seen !== null) checkTransition(node.seen, now);
+    const becameLeader = now.role === "leader" && node.seen?.role !== "leader";
+    node.seen = now;
+    if (becameLeader) this.#checkLeader(node, now.term);
+    this.#checkCommitted(node, now.committed);
+  }
+
+  #checkLeader(node: SimNode, term: number): void {
+    this.counts.elections++;
+    const other = this.#leaders.get(term);
+    if (other !== undefined) throw new Error(`term ${term} has leaders ${other} and ${node.id}`);
+    this.#leaders.set(term, node.id);
+    const { log } = node.node!.core;
+    for (let index = log.firstIndex(); index <= this.#lastCommitted; index++) {
+      const wanted = this.#committed.get(index);
+      if (wanted !== undefined && log.term(index) !== wanted.term) {
+        throw new Error(
+          `leader ${node.id} of term ${term} holds term ${log.term(index)} at ${index}, committed is ${wanted.term}`,
+        );
+      }
+    }
+  }
+
+  /** Each index has one committed entry for all participants and all times. */
+  #checkCommitted(node: SimNode, committed: number): void {
+    const { log } = node.node!.core;
+    for (let index = Math.max(node.checkedTo + 1, log.firstIndex()); index <= committed; index++) {
+      const entry = this.#entryAt(node, index);
+      if (entry === null) continue;
+      const known = this.#committed.get(index);
+      if (known === undefined) {
+        this.#committed.set(index, entry);
+        this.counts.commits++;
+      } else if (known.term !== entry.term || known.data !== entry.data) {
+        throw new Error(
+          `node ${node.id} has ${entry.term}/${index} ${entry.data}, committed is ${known.term}/${index} ${known.data}`,
+        );
+      }
+    }
+    node.checkedTo = committed;
+    this.#lastCommitted = Math.max(this.#lastCommitted, committed);
+  }
+
+  #entryAt(node: SimNode, index: number): Entry<number> | null {
+    const { unstable } = node.node!.core.log;
+    if (index >= unstable.offset) return unstable.entries[index - unstable.offset];
+    const found = MemoryStorage.prototype.entries.call(node.storage, index, index + 1, 1);
+    return typeof found === "string" ? null : (found[0] as Entry<number>);
+  }
+
+  /** From here on nothing is lost, everybody is up, and nobody interferes. */
+  #heal(): void {
+    this.#cut.clear();
+    this.#lossPercent = 0;
+    this.#reportLost();
+    for (const node of this.#nodes.values()) if (node.node === null) this.#start(node);
+  }
+
+  /** Members agree on the log's end, with all of it applied, after a bounded number of rounds. */
+  #converge(): void {
+    for (let round = 0; round < 400; round++) {
+      for (const node of this.#nodes.values()) this.#act(node, (raft) => raft.tick());
+      this.#settle();
+      const leader = this.#leaderNow();
+      if (leader === null) continue;
+      if (round % 20 === 19) this.#act(leader, (raft) => void raft.propose(++this.#payload, 1));
+      if (round > 40 && this.#agreeing(leader)) return;
+    }
+    throw new Error(`no agreement after healing: ${this.#summary()}`);
+  }
+
+  #settle(): void {
+    for (let i = 0; i < 20; i++) {
+      for (const node of this.#nodes.values()) {
+        this.#fetch(node);
+        while (node.appendQueue.length > 0) this.#write(node);
+        while (node.applyQueue.length > 0) this.#apply(node);
+        this.#act(node, () => undefined);
+      }
+      const messages = this.#network;
+      this.#network = [];
+      for (const message of messages) this.#deliver(message);
+    }
+  }
+
+  #leaderNow(): SimNode | null {
+    const leaders = [...this.#nodes.values()].filter((each) => each.node?.core.role === "leader");
+    leaders.sort((a, b) => b.node!.core.term - a.node!.core.term);
+    return leaders[0] ?? null;
+  }
+
+  #agreeing(leader: SimNode): boolean {
+    const { core } = leader.node!;
+    const { machine } = leader.storage;
+    if (machine.index !== core.log.lastIndex() || !core.committedInTerm()) return false;
+    return core.tracker.ids.every((id) => {
+      const other = this.#nodes.get(id)!.storage.machine;
+      return other.index === machine.index && other.sum === machine.sum;
+    });
+  }
+
+  #summary(): string {
+    return [...this.#nodes.values()]
+      .map(({ id, node, storage }) => {
+        const { role, term, log, tracker, lead } = node!.core;
+        const members = tracker.ids.join(",");
+        return `${id}: ${role} of ${term} (leader ${lead}), last ${log.lastIndex()}, committed ${log.committed}, applied ${storage.machine.index}, members ${members}`;
+      })
+      .join("; ");
+  }
+}
