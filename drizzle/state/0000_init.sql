@@ -9,8 +9,7 @@ CREATE TABLE `configs` (
 CREATE TABLE `partitions` (
 	`topic_id` text NOT NULL,
 	`partition` integer NOT NULL,
-	`leader` integer NOT NULL,
-	`leader_epoch` integer NOT NULL,
+	`preferred_leader` integer NOT NULL,
 	`replicas` text NOT NULL,
 	PRIMARY KEY(`topic_id`, `partition`)
 );

@@ -18,8 +18,8 @@ export const partitions = sqliteTable(
   {
     topicId: text("topic_id").notNull(),
     partition: integer("partition").notNull(),
-    leader: integer("leader").notNull(),
-    leaderEpoch: integer("leader_epoch").notNull(),
+    /** Node id: the first replica of the assignment. Who leads now is the partition's own knowledge. */
+    preferredLeader: integer("preferred_leader").notNull(),
     /** JSON array of node ids. */
     replicas: text("replicas", { mode: "json" }).$type<readonly number[]>().notNull(),
   },
