@@ -4,6 +4,7 @@
 //   controller  leads and has replayed the metadata: only now is it known which topics there are
 //   node        the cluster gets its id at its very first start; every start registers the node
 //   leftovers   replicas of deleted topics that a crash left behind are dropped, behind the first answers
+//   read model  is filled in a Worker, and nobody waits for it
 //   retention   begins its rounds
 //
 // Partitions open on first use, so that a start costs the same with one of them and with thousands.
@@ -11,12 +12,15 @@
 import { parseBrokerSettings, type BrokerSettings } from "../cluster/broker-settings.ts";
 import type { Change } from "../cluster/cluster-state.ts";
 import { Controller } from "../cluster/controller.ts";
+import { ReadModel } from "../cluster/read-model.ts";
 import type { ConfigValues } from "../cluster/topic-settings.ts";
 import { uuidV4 } from "../cluster/uuid.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
+import type { SlabPool } from "../bytes/slab.ts";
 import { Fault, type Refusal } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
+import { PartitionLogs as ReplicatedLogs } from "../partition/partition-logs.ts";
 import type { World } from "../world.ts";
 import { Fetching } from "./fetch.ts";
 import { LocalBroker } from "./local-broker.ts";
@@ -38,19 +42,30 @@ export interface BrokerOptions {
   readonly settings?: ConfigValues;
   /** Long polls at once; limits.waitersMax when left out. */
   readonly waitersMax?: number;
+  /** File of the read model (state.db); left out: there is none. */
+  readonly readModelPath?: string;
 }
 
-export interface BrokerNeeds {
+/** The broker over an open journal and host, both of which it closes at the end. Throws Fault invalid_config for a wrong
+ *  setting, and what the journal throws. */
+export async function createBroker(needs: {
+  readonly world: World;
+  readonly journal: Journal;
+  readonly host: ReplicaHost;
+  readonly slabs: SlabPool;
+  readonly options: BrokerOptions;
+}): Promise<LocalBroker> {
+  return await startBroker({ ...needs, logs: new ReplicatedLogs(needs) });
+}
+
+/** createBroker() over other logs, for tests. */
+export async function startBroker(needs: {
   readonly world: World;
   readonly journal: Journal;
   readonly host: ReplicaHost;
   readonly logs: PartitionLogs;
   readonly options: BrokerOptions;
-}
-
-/** Brings the broker up over an open journal and host, both of which it closes at the end. Throws Fault invalid_config
- *  for a wrong setting, and what the journal throws. */
-export async function startBroker(needs: BrokerNeeds): Promise<LocalBroker> {
+}): Promise<LocalBroker> {
   const { world, journal, host, logs, options } = needs;
   const settings = settingsOrFault(options.settings ?? {});
 
@@ -65,8 +80,11 @@ export async function startBroker(needs: BrokerNeeds): Promise<LocalBroker> {
   await introduceNode(controller, world, options);
   void dropLeftovers(controller, logs);
 
+  const readModel = openReadModel(options.readModelPath, world, controller);
+  listeners.push((change) => readModel?.changed(change));
+
   const room = new WaitRoom(options.waitersMax ?? limits.waitersMax);
-  const retention = new Retention({ world, settings, controller, topics, logs });
+  const retention = new Retention({ world, settings, controller, topics, logs, journal });
   retention.start();
 
   const { nodeId, version } = options;
@@ -83,9 +101,19 @@ export async function startBroker(needs: BrokerNeeds): Promise<LocalBroker> {
     producerIds: new ProducerIds(controller),
     retention,
     room,
+    readModel,
     nodeId,
     version,
   });
+}
+
+function openReadModel(
+  path: string | undefined,
+  world: World,
+  controller: Controller,
+): ReadModel | null {
+  if (path === undefined) return null;
+  return new ReadModel({ world, path, state: () => controller.state });
 }
 
 function settingsOrFault(given: ConfigValues): BrokerSettings {

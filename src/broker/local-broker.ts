@@ -5,6 +5,7 @@
 
 import type { Controller } from "../cluster/controller.ts";
 import { refuse, type Refusal } from "../errors.ts";
+import type { ReadModel } from "../cluster/read-model.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { World } from "../world.ts";
@@ -32,6 +33,8 @@ export interface BrokerParts {
   readonly producerIds: ProducerIds;
   readonly retention: Retention;
   readonly room: WaitRoom;
+  /** null: none was asked for. */
+  readonly readModel: ReadModel | null;
   readonly nodeId: number;
   readonly version: string;
 }
@@ -157,7 +160,8 @@ export class LocalBroker implements Broker {
   }
 
   metrics(): Readonly<Record<string, number>> {
-    const { controller, topics, producing, fetching, retention, room, journal } = this.#parts;
+    const { controller, topics, producing, fetching, retention, room, journal, readModel } =
+      this.#parts;
     return {
       topics: topics.count,
       partitions: controller.state.partitions,
@@ -171,6 +175,7 @@ export class LocalBroker implements Broker {
       fetch_waiters: room.count,
       retention_rounds_total: retention.rounds,
       retention_failures_total: retention.failures,
+      read_model_failed: readModel === null || readModel.failure === null ? 0 : 1,
       ...journal.metrics(),
     };
   }
@@ -181,10 +186,11 @@ export class LocalBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    const { room, retention, host, journal } = this.#parts;
+    const { room, retention, readModel, host, journal } = this.#parts;
     room.close();
     await retention.stop();
     await Promise.allSettled(this.#underWay);
+    await readModel?.close();
     await host.close();
     await journal.close();
   }

@@ -2,7 +2,7 @@
 //
 // Promise of an implementation: append() is atomic a batch and settles as `acks` asks; fetch() sees nothing beyond the
 // high watermark; remove() ends the log, whether it was open or not. Implemented over Raft and the journal
-// (replicated-logs.ts). Left to others: topics, limits, waiting.
+// (partition/partition-logs.ts). Left to others: topics, limits, waiting.
 
 import type { Slice } from "../bytes/slab.ts";
 import type { Refusal } from "../errors.ts";
@@ -74,8 +74,6 @@ export interface PartitionLogs {
   peek(groupId: string): { readonly bounds: LogBounds; readonly bytes: number } | null;
   /** Whether retention would drop anything, without opening the log. */
   retentionDue(groupId: string, keep: Keep): Promise<boolean>;
-  /** Group ids of all logs that the journal holds. */
-  groupIds(): Iterable<string>;
   /** Ends the log: its bytes are dead once this settles. Does nothing for an unknown one. */
   remove(groupId: string): Promise<void>;
 }

@@ -6,6 +6,7 @@
 
 import type { BrokerSettings } from "../cluster/broker-settings.ts";
 import type { Controller } from "../cluster/controller.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Timer, World } from "../world.ts";
 import type { Keep, PartitionLogs } from "./partition-log.ts";
 import type { PartitionSlot } from "./partition-slot.ts";
@@ -17,6 +18,7 @@ export interface RetentionParts {
   readonly controller: Controller;
   readonly topics: Topics;
   readonly logs: PartitionLogs;
+  readonly journal: Journal;
 }
 
 export class Retention {
@@ -63,7 +65,7 @@ export class Retention {
       if (this.#stopped) return;
       if (topic !== null) await this.#cutTopic(topic);
     }
-    await forgetDropped(controller, this.#parts.logs);
+    await forgetDropped(controller, this.#parts.journal);
     this.rounds += 1;
   }
 
@@ -102,10 +104,10 @@ function keepOf(topic: Topic, now: number): Keep | null {
 }
 
 /** Lets the controller forget deleted topics of which the journal holds nothing any more. */
-async function forgetDropped(controller: Controller, logs: PartitionLogs): Promise<void> {
+async function forgetDropped(controller: Controller, journal: Journal): Promise<void> {
   if (controller.state.deleted.size === 0) return;
   const held = new Set<string>();
-  for (const groupId of logs.groupIds()) held.add(topicIdOf(groupId));
+  for (const { groupId } of journal.replicas()) held.add(topicIdOf(groupId));
   const topicIds = [...controller.state.deleted.keys()].filter((id) => !held.has(id));
   if (topicIds.length > 0) await controller.submit({ kind: "forgetTopics", topicIds });
 }

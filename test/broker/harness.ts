@@ -9,11 +9,15 @@ import { ScriptedHost } from "./scripted-host.ts";
 import { ScriptedLogs } from "./scripted-logs.ts";
 import { VirtualWorld } from "./virtual-world.ts";
 
-const healthy = {
-  health: () => ({ state: "ok", detail: "", queuedBytes: 0, oldestFlushMs: 0 }),
-  metrics: () => ({}),
-  close: () => Promise.resolve(),
-} as unknown as Journal;
+/** A journal in good health that holds what the logs hold. */
+function scriptedJournal(logs: ScriptedLogs): Journal {
+  return {
+    health: () => ({ state: "ok", detail: "", queuedBytes: 0, oldestFlushMs: 0 }),
+    metrics: () => ({}),
+    close: () => Promise.resolve(),
+    replicas: () => [...logs.logs.keys()].map((groupId) => ({ groupId })).values(),
+  } as unknown as Journal;
+}
 
 export interface ScriptedBroker {
   readonly world: VirtualWorld;
@@ -33,7 +37,7 @@ export async function scriptedBroker(
   const logs = from.logs ?? new ScriptedLogs();
   const broker = await startBroker({
     world,
-    journal: healthy,
+    journal: scriptedJournal(logs),
     host,
     logs,
     options: { nodeId: 1, version: "0.1.0", ...options },

@@ -120,9 +120,6 @@ export class ScriptedLogs implements PartitionLogs {
   retentionDue(): Promise<boolean> {
     return Promise.resolve(false);
   }
-  groupIds(): Iterable<string> {
-    return this.logs.keys();
-  }
   remove(groupId: string): Promise<void> {
     this.removed.push(groupId);
     this.logs.delete(groupId);
