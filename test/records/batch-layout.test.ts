@@ -86,6 +86,20 @@ describe("inspectBatch()", () => {
     }
   });
 
+  test("refuses numbers that it cannot give: negative offsets and counts, and beyond 2^53", () => {
+    const changes: readonly ((bytes: Uint8Array) => void)[] = [
+      (bytes) => bytes.fill(0xff, field.baseOffset, field.baseOffset + 8),
+      (bytes) => putInt32(bytes, field.recordCount, -1),
+      (bytes) => putInt32(bytes, field.lastOffsetDelta, -1),
+      (bytes) => bytes.fill(0x7f, field.producerId, field.producerId + 8),
+    ];
+    for (const change of changes) {
+      const bytes = batchOf([record()], { producer: { id: 1, epoch: 0, baseSequence: 0 } });
+      change(bytes);
+      expect(inspectBatch(bytes)).toMatchObject({ ok: false, code: "invalid_record" });
+    }
+  });
+
   test("refuses an offset whose batch would pass 2^53", () => {
     const bytes = three();
     stampBatch(bytes, 0, { baseOffset: Number.MAX_SAFE_INTEGER - 2, leaderEpoch: 0 });

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { putInt32 } from "../../src/bytes/big-endian.ts";
+import { putInt32, putInt64 } from "../../src/bytes/big-endian.ts";
 import { Fault } from "../../src/errors.ts";
 import { batchBytes, buildBatch } from "../../src/records/batch-builder.ts";
 import { eachBatch, field, stampBatch } from "../../src/records/batch-layout.ts";
@@ -163,6 +163,17 @@ describe("RecordCursor", () => {
     // It does not recover: what is asked again is told again.
     expect(() => cursor.next()).toThrow("offset 77");
     expect(cursor.problem).not.toBeNull();
+  });
+
+  test("throws at an offset delta beyond the batch's last, and at a time beyond 2^53", () => {
+    const beyond = batchOf([record()]);
+    beyond[field.records + 3] = 2;
+    expect(() => open(beyond).next()).toThrow("offset delta 0 to 0 is wanted, got 1");
+    const late = batchOf([record({ timestamp: 0 }), record({ timestamp: 5 })]);
+    putInt64(late, field.baseTimestamp, Number.MAX_SAFE_INTEGER);
+    const cursor = open(late);
+    expect(cursor.next()).toBe(true);
+    expect(() => cursor.next()).toThrow("record 1 has a timestamp beyond 2^53");
   });
 
   test("throws when the batch holds more than its count says", () => {
