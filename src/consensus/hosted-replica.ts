@@ -177,6 +177,7 @@ export class HostedReplica implements Replica {
       () => `Proposal must begin at offset ${this.#nextOffset}, got ${draft.baseOffset}`,
     );
     const time = draft.time ?? this.clock();
+    assert(time >= this.#lastTime, () => `Time must be at least ${this.#lastTime}, got ${time}`);
     const data: Payload = { ...draft, time };
     const bytes = draftBytes(draft);
     const proposed = this.#node.propose(data, bytes);

@@ -25,13 +25,13 @@ export function draftBytes(draft: EntryDraft): number {
 
 /** A new leader's first entry. It takes no offset. */
 export function noopPayload(baseOffset: Offset, time: number): Payload {
-  return emptyPayload(entryKinds.noop, { baseOffset, time, meta: null });
+  return { ...emptyDraft(entryKinds.noop, baseOffset, null), time };
 }
 
 /** A log-start entry; meta: [offset, index, term of index - 1]. */
 export function logStartDraft(start: LogStart, baseOffset: Offset): EntryDraft {
   const meta = pack([start.offset, start.index, start.prevTerm]);
-  return emptyPayload(entryKinds.logStart, { baseOffset, time: 0, meta });
+  return emptyDraft(entryKinds.logStart, baseOffset, meta);
 }
 
 export function logStartOf(entry: LogEntry): LogStart {
@@ -61,11 +61,12 @@ export function toLogEntry(entry: Entry<Payload>): LogEntry | null {
   };
 }
 
-function emptyPayload(
+function emptyDraft(
   kind: EntryDraft["kind"],
-  columns: Pick<Payload, "baseOffset" | "time" | "meta">,
-): Payload {
-  return { kind, offsetCount: 0, maxTimestamp: -1, batch: null, ...columns };
+  baseOffset: Offset,
+  meta: Uint8Array | null,
+): Omit<EntryDraft, "time"> {
+  return { kind, baseOffset, offsetCount: 0, maxTimestamp: -1, meta, batch: null };
 }
 
 function isThreeNumbers(values: unknown): values is [number, number, number] {
