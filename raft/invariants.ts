@@ -18,6 +18,8 @@ export interface Observation {
   readonly lead: NodeId;
   readonly role: Role;
   readonly committed: number;
+  /** Term of the entry at `committed`, null when it is compacted away. */
+  readonly committedTerm: number | null;
   readonly applying: number;
   readonly applied: number;
   readonly firstIndex: number;
@@ -26,7 +28,9 @@ export interface Observation {
 export function observe<P>(node: RawNode<P>): Observation {
   const { term, vote, lead, role, log } = node.core;
   const { committed, applying, applied } = log;
-  return { term, vote, lead, role, committed, applying, applied, firstIndex: log.firstIndex() };
+  const committedTerm = log.term(committed);
+  const firstIndex = log.firstIndex();
+  return { term, vote, lead, role, committed, committedTerm, applying, applied, firstIndex };
 }
 
 export function checkState<P>(node: RawNode<P>): void {
@@ -125,6 +129,13 @@ export function checkTransition(before: Observation, after: Observation): void {
   }
   if (before.lead !== 0 && after.lead !== 0 && after.lead !== before.lead) {
     bug(`leader of term ${after.term} changed from ${before.lead} to ${after.lead}`);
+  }
+  if (before.role === "leader" && after.committed > before.committed) {
+    if (after.committedTerm !== after.term) {
+      bug(
+        `leader of term ${after.term} committed an entry of term ${after.committedTerm} by counting`,
+      );
+    }
   }
   if (before.role !== after.role && before.role === "follower" && after.role === "leader") {
     bug(`a follower of term ${after.term} became its leader`);

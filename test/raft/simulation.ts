@@ -88,6 +88,7 @@ class SimNode {
   /** Requests under way and the commit index that their answers must reach. */
   readonly reads = new Map<number, number>();
   seen: Observation | null = null;
+  stalledTurns = 0;
   /** Everything up to here was compared with what is committed. */
   checkedTo = 0;
 
@@ -166,29 +167,53 @@ export class Simulation {
     return this.#nodes.get(1 + this.#random.below(this.#nodes.size))!;
   }
 
-  /** One thing happens. The table's weights make crashes, changes and cuts rare beside messages and ticks. */
+  /** One thing happens. Half of the time to a node that believes itself leader: perhaps one of several. The weights make
+   *  crashes, changes and cuts rare beside messages and ticks. */
   #event(): void {
     const at = this.#random.below(1000);
-    const node = this.#chance(50) ? this.#anyNode() : (this.#leaderNow() ?? this.#anyNode());
-    if (at < 470) this.#deliverAny();
-    else if (at < 640) this.#write(node);
-    else if (at < 740) this.#apply(node);
-    else if (at < 790) this.#act(node, (raft) => raft.tick());
+    const node = this.#chance(50) ? this.#anyNode() : (this.#anyLeader() ?? this.#anyNode());
+    if (at < 440) this.#deliverAny();
+    else if (at < 590) this.#write(node);
+    else if (at < 670) this.#apply(node);
+    else if (at < 770) this.#act(this.#anyNode(), (raft) => raft.tick());
     else if (at < 850) this.#propose(node);
     else if (at < 880) this.#read(node);
     else if (at < 930) this.#fetch(node);
     else if (at < 950) this.#startIfDown(node);
-    else if (at < 958) this.#reportLost();
-    else if (at < 966) this.#compact(node);
-    else if (at < 984) this.#change(node);
+    else if (at < 954) this.#reportLost();
+    else if (at < 956) this.#cut.clear();
+    else if (at < 962) this.#compact(node);
+    else if (at < 970) this.#change(node);
+    else if (at < 977) this.#rush();
     else if (this.#chance(this.#stormPercent)) this.#disturb(at, node);
   }
 
+  /** Time passes faster than messages are lost: enough for elections, also on one side of a split. */
+  #rush(): void {
+    const rounds = this.#random.below(12);
+    for (let round = 0; round < rounds; round++) {
+      for (const node of this.#nodes.values()) {
+        if (this.#chance(70)) this.#act(node, (raft) => raft.tick());
+      }
+      for (let i = this.#random.below(4); i > 0; i--) this.#round();
+      const leader = this.#anyLeader();
+      if (leader === null) continue;
+      this.#propose(leader);
+      if (this.#chance(20)) this.#read(leader);
+    }
+  }
+
   #disturb(at: number, node: SimNode): void {
-    if (at < 989) this.#crash(node);
-    else if (at < 994) this.#cutOrMend();
-    else if (at < 998) this.#transfer(node);
+    if (at < 982) this.#crash(node);
+    else if (at < 986) this.#stall(node);
+    else if (at < 992) this.#split();
+    else if (at < 997) this.#transfer(node);
     else this.#forget(node);
+  }
+
+  #anyLeader(): SimNode | null {
+    const leaders = [...this.#nodes.values()].filter((each) => each.node?.core.role === "leader");
+    return leaders.length === 0 ? null : leaders[this.#random.below(leaders.length)];
   }
 
   #start(node: SimNode): void {
@@ -278,6 +303,10 @@ export class Simulation {
 
   /** The disk finishes the oldest write. */
   #write(node: SimNode): void {
+    if (node.stalledTurns > 0) {
+      node.stalledTurns--;
+      return;
+    }
     const message = node.appendQueue.shift();
     if (message === undefined) return;
     this.#persist(node, message);
@@ -352,15 +381,22 @@ export class Simulation {
     if (node.node === null) this.#start(node);
   }
 
-  #cutOrMend(): void {
-    if (this.#cut.size > 0 && this.#chance(60)) {
-      this.#cut.clear();
-      return;
+  /** The network falls into two parts, in one direction at least. */
+  #split(): void {
+    const side = new Map([...this.#nodes.keys()].map((id) => [id, this.#chance(50)]));
+    const bothWays = this.#chance(70);
+    for (const [a, left] of side) {
+      for (const [b, alsoLeft] of side) {
+        if (left !== alsoLeft && (bothWays || left)) this.#cut.add(`${a}>${b}`);
+      }
     }
-    const [a, b] = [this.#anyNode().id, this.#anyNode().id];
-    this.#cut.add(`${a}>${b}`);
-    if (this.#chance(60)) this.#cut.add(`${b}>${a}`);
-    this.#act(this.#nodes.get(a)!, (raft) => raft.reportUnreachable(b));
+    const one = this.#anyNode();
+    this.#act(one, (raft) => raft.reportUnreachable(this.#anyNode().id));
+  }
+
+  /** The disk writes nothing for the next so many turns. */
+  #stall(node: SimNode): void {
+    node.stalledTurns = this.#random.below(60);
   }
 
   #transfer(node: SimNode): void {
@@ -373,17 +409,18 @@ export class Simulation {
 
   /** Random steps, some of them senseless: they are refused. While joint, half of the time leave it. */
   #change(node: SimNode): void {
-    const types = ["addVoter", "addVoter", "addLearner", "remove"] as const;
-    const steps = Array.from({ length: this.#random.below(4) }, () => ({
+    const leader = this.#anyLeader() ?? node;
+    const types = ["addVoter", "addVoter", "addVoter", "addLearner", "remove"] as const;
+    const steps = Array.from({ length: 1 + this.#random.below(3) }, () => ({
       type: types[this.#random.below(types.length)],
       id: this.#anyNode().id,
     }));
-    if (node.node?.core.tracker.isJoint() === true && this.#chance(50)) steps.length = 0;
+    if (leader.node?.core.tracker.isJoint() === true && this.#chance(50)) steps.length = 0;
     const transition =
       steps.length === 0
         ? "auto"
         : (["auto", "implicit", "explicit"] as const)[this.#random.below(3)];
-    this.#act(node, (raft) => {
+    this.#act(leader, (raft) => {
       if (raft.proposeConfChange({ transition, steps }).ok) this.counts.changes++;
     });
   }
@@ -453,7 +490,10 @@ export class Simulation {
     this.#cut.clear();
     this.#lossPercent = 0;
     this.#reportLost();
-    for (const node of this.#nodes.values()) if (node.node === null) this.#start(node);
+    for (const node of this.#nodes.values()) {
+      node.stalledTurns = 0;
+      this.#startIfDown(node);
+    }
   }
 
   /** Members agree on the log's end, with all of it applied, after a bounded number of rounds. */
@@ -470,17 +510,21 @@ export class Simulation {
   }
 
   #settle(): void {
-    for (let i = 0; i < 20; i++) {
-      for (const node of this.#nodes.values()) {
-        this.#fetch(node);
-        while (node.appendQueue.length > 0) this.#write(node);
-        while (node.applyQueue.length > 0) this.#apply(node);
-        this.#act(node, () => undefined);
-      }
-      const messages = this.#network;
-      this.#network = [];
-      for (const message of messages) this.#deliver(message);
+    for (let i = 0; i < 20; i++) this.#round();
+  }
+
+  /** Everybody does all that there is to do, disks that stall excepted. */
+  #round(): void {
+    for (const node of this.#nodes.values()) {
+      this.#fetch(node);
+      while (node.appendQueue.length > 0 && node.stalledTurns <= 0) this.#write(node);
+      if (node.stalledTurns > 0) node.stalledTurns--;
+      while (node.applyQueue.length > 0) this.#apply(node);
+      this.#act(node, () => undefined);
     }
+    const messages = this.#network;
+    this.#network = [];
+    for (const message of messages) this.#deliver(message);
   }
 
   #leaderNow(): SimNode | null {
