@@ -106,6 +106,9 @@ export interface Appended {
   readonly recordCount: number;
   /** Append time when the topic is LogAppendTime, else -1 (the record's own timestamp stands). */
   readonly logAppendTime: number;
+  /** Largest record timestamp of the batch as it was first written: with `duplicate`, what the first answer said of
+   *  records that brought no timestamp. */
+  readonly maxTimestamp?: number;
   readonly leaderEpoch: number;
   readonly logStartOffset: number;
   /** Answered from memory of an earlier request (idempotency key or producer sequence). */
