@@ -1,0 +1,314 @@
+// Opens the journal over a disk: recovery, the barrier, then the parts that the Journal's verbs are made of.
+//
+//   inventory -> recover() -> [new file, when there is none or the active one is damaged] -> barrier row, FULL -> Journal
+//
+// Promise: journal.ts. The barrier comes before anything is acknowledged or voted: what recovery saw may have been in
+// the operating system's cache only, and a vote must not be given on it twice. Left to others: see each part's head.
+
+import { assert } from "../assert.ts";
+import type { Slice, SlabPool } from "../bytes/slab.ts";
+import { Fault } from "../errors.ts";
+import { replicaNumber, type LogIndex, type ReplicaNumber, type Term } from "../quantities.ts";
+import type { World } from "../world.ts";
+import type { Disk } from "./disk.ts";
+import { Janitor } from "./janitor.ts";
+import { JournalFiles } from "./journal-files.ts";
+import type {
+  Damage,
+  FoundTimestamp,
+  Journal,
+  JournalHealth,
+  LogStart,
+  ReadRequest,
+  ReadResult,
+  ReplicaState,
+  ReplicaWrite,
+  WriteCompletion,
+} from "./journal.ts";
+import { Reading } from "./reading.ts";
+import { emptyReplica, recover, type Recovered } from "./recovery.ts";
+import { ReplicaLog } from "./replica-log.ts";
+import { journalSettings, type JournalSettings } from "./settings.ts";
+import { SpaceWatch } from "./space-watch.ts";
+import { TailCache } from "./tail-cache.ts";
+import { stepsOf } from "./write-steps.ts";
+import { holdsData, Writer } from "./writer.ts";
+
+export interface OpenJournalOptions extends Partial<JournalSettings> {
+  readonly world: World;
+  readonly disk: Disk;
+  /** Where batches live; the journal takes its own slices (snapshots) from it too. */
+  readonly slabs: SlabPool;
+}
+
+/** Recovers what the disk holds and opens for writing. Rejects with Fault storage_damaged when the state cannot be
+ *  told, storage_full or storage_failed when the barrier cannot be written. Cost: row heads of at most three files. */
+export async function openJournal(options: OpenJournalOptions): Promise<Journal> {
+  const { disk } = options;
+  const files = new JournalFiles();
+  const recovered = recover(await disk.open(), files);
+  const journal = new OpenJournal(options, files, recovered);
+  await journal.start(recovered.rollWanted || files.all().at(-1)?.state !== "active");
+  return journal;
+}
+
+class OpenJournal implements Journal {
+  readonly #settings: JournalSettings;
+  readonly #disk: Disk;
+  readonly #slabs: SlabPool;
+  readonly #logs: Map<number, ReplicaLog>;
+  readonly #files: JournalFiles;
+  readonly #cache: TailCache;
+  readonly #writer: Writer;
+  readonly #reading: Reading;
+  readonly #janitor: Janitor;
+  readonly #space: SpaceWatch;
+  readonly #bystanders: readonly Damage[];
+  #nextReplica: number;
+  #closing: Promise<void> | null = null;
+
+  constructor(options: OpenJournalOptions, files: JournalFiles, recovered: Recovered) {
+    const { world, disk, slabs } = options;
+    const settings = journalSettings(options);
+    const logs = recovered.logs;
+    const cache = new TailCache(slabs, settings.cacheBytesMax);
+    const { freeBytesMin } = settings;
+    this.#settings = settings;
+    this.#disk = disk;
+    this.#slabs = slabs;
+    this.#logs = logs;
+    this.#files = files;
+    this.#cache = cache;
+    this.#bystanders = recovered.bystanders;
+    this.#nextReplica = recovered.nextReplica;
+    this.#space = new SpaceWatch({ world, disk, freeBytesMin });
+    this.#reading = new Reading({ disk, files, cache });
+    const parts = { world, disk, files, cache, settings, logs };
+    this.#writer = new Writer(
+      {
+        ...parts,
+        nextReplica: () => this.#nextReplica,
+        roomForFullFile: () => this.#janitor.room(),
+        onRolled: () => {
+          this.#janitor.wake();
+          void this.#space.look();
+        },
+        onWritten: () => this.#space.onWritten(),
+        onDropped: (log) => this.#logs.delete(log.replica),
+      },
+      recovered.nextLsn,
+    );
+    this.#janitor = new Janitor({ world, disk, files, settings, logs, writer: this.#writer });
+  }
+
+  async start(rollFirst: boolean): Promise<void> {
+    if (rollFirst) await this.#writer.rollAtOpen();
+    else await this.#writer.mark("barrier");
+    await this.#space.look();
+    this.#janitor.wake();
+  }
+
+  *replicas(): IterableIterator<ReplicaState> {
+    yield* this.#logs.values();
+  }
+
+  state(replica: ReplicaNumber): ReplicaState {
+    return this.#log(replica);
+  }
+
+  #log(replica: ReplicaNumber): ReplicaLog {
+    const log = this.#logs.get(replica);
+    assert(log !== undefined, () => `Replica ${replica} is not in the journal`);
+    return log;
+  }
+
+  createReplica(identity: { groupId: string; incarnation: number }): ReplicaNumber {
+    const number = this.#nextReplica++;
+    const image = emptyReplica(number, identity.groupId, identity.incarnation);
+    this.#logs.set(number, new ReplicaLog(image, false));
+    return replicaNumber(number);
+  }
+
+  enqueue(write: ReplicaWrite): Promise<WriteCompletion> {
+    const log = this.#log(write.replica);
+    const { snapshotChunkBytes } = this.#settings;
+    this.#admit(write);
+    const chunks = () => this.#chunksOf(write.snapshot?.bytes, snapshotChunkBytes);
+    const steps = stepsOf(log, write, chunks);
+    const alone = steps.length === 1 ? steps[0] : null;
+    if (alone !== null && alone.rowless && !this.#writer.queue.holds(log))
+      return Promise.resolve(this.#commitOnly(log, write));
+    return new Promise((resolve, reject) => {
+      steps.forEach((step, i) => {
+        const settle = i === steps.length - 1 ? { resolve, reject } : null;
+        this.#writer.push({ log, ...step, continues: i > 0, settle });
+      });
+    });
+  }
+
+  /** A commit index alone: no row, no transaction. */
+  #commitOnly(log: ReplicaLog, write: ReplicaWrite): WriteCompletion {
+    if (write.hardState !== undefined) log.hardState = write.hardState;
+    this.#writer.committed(log);
+    const { hardState, lastIndex, lastTerm } = log;
+    return { term: hardState.term, lastIndex, lastTerm };
+  }
+
+  /** Refuses before anything is queued. */
+  #admit(write: ReplicaWrite): void {
+    const { fault, stopped } = this.#writer;
+    if (this.#closing !== null)
+      throw new Fault("shutting_down", "Cannot append: the journal is closing");
+    if (fault !== null && !stopped) throw fault;
+    const entries = write.entries ?? [];
+    if (!holdsData(entries)) return;
+    const full = fault ?? this.#shortOfSpace();
+    if (full !== null) throw full;
+    const bytes = entries.reduce((sum, { batch }) => sum + (batch?.bytes.length ?? 0), 0);
+    const { queueBytesMax } = this.#settings;
+    const pending = this.#writer.bytesPending;
+    if (pending + bytes <= queueBytesMax || pending === 0) return;
+    const detail = `Cannot queue ${bytes} bytes: ${pending} of ${queueBytesMax} wait for the disk`;
+    throw new Fault("overloaded", detail);
+  }
+
+  #shortOfSpace(): Fault | null {
+    if (this.#space.level !== "full") return null;
+    const { freeBytes } = this.#space;
+    const { freeBytesMin } = this.#settings;
+    const detail = `Cannot append: ${freeBytes} bytes are free on the disk, wanted ${freeBytesMin}`;
+    return new Fault("storage_full", detail);
+  }
+
+  #chunksOf(bytes: Uint8Array | undefined, chunkBytes: number): Slice[] {
+    if (bytes === undefined) return [];
+    const count = Math.max(1, Math.ceil(bytes.length / chunkBytes));
+    return Array.from({ length: count }, (_, i) => {
+      const part = bytes.subarray(i * chunkBytes, (i + 1) * chunkBytes);
+      const slice = this.#slabs.allocate(part.length);
+      slice.bytes.set(part);
+      return slice;
+    });
+  }
+
+  drop(replica: ReplicaNumber): Promise<void> {
+    const log = this.#log(replica);
+    const { fault, stopped } = this.#writer;
+    if (fault !== null && !stopped) return Promise.reject(fault);
+    return new Promise((resolve, reject) => {
+      const settle = { resolve: () => resolve(), reject };
+      const step = { kind: "drop" } as const;
+      this.#writer.push({ log, step, bytes: 0, continues: false, settle });
+    });
+  }
+
+  trim(replica: ReplicaNumber, start: LogStart): void {
+    const log = this.#log(replica);
+    if (start.index <= log.logStart.index) return;
+    const { groupId, lastIndex, hardState, snapshotIndex } = log;
+    assert(
+      start.index <= Math.min(lastIndex, hardState.commit) + 1,
+      () => `Log start of ${groupId} must be at most ${hardState.commit + 1}, got ${start.index}`,
+    );
+    assert(
+      snapshotIndex === 0 || start.index <= snapshotIndex + 1,
+      () =>
+        `Log start of ${groupId} must not pass its snapshot at ${snapshotIndex}, got ${start.index}`,
+    );
+    log.trim(start);
+    this.#writer.trimmed(log);
+    this.#janitor.wake();
+  }
+
+  read(request: ReadRequest): ReadResult | Promise<ReadResult> {
+    return this.#reading.read(this.#log(request.replica), request);
+  }
+
+  term(replica: ReplicaNumber, index: LogIndex): Term | null {
+    return this.#log(replica).termAt(index);
+  }
+
+  async findTimestamp(
+    replica: ReplicaNumber,
+    timestamp: number,
+    endIndex: LogIndex,
+  ): Promise<FoundTimestamp | null> {
+    return this.#reading.findTimestamp(this.#log(replica), timestamp, endIndex);
+  }
+
+  async retentionPoint(
+    replica: ReplicaNumber,
+    keep: { readonly timestampMin: number | null; readonly bytesMax: number | null },
+    endIndex: LogIndex,
+  ): Promise<LogStart | null> {
+    return this.#reading.retentionPoint(this.#log(replica), keep, endIndex);
+  }
+
+  async readSnapshot(
+    replica: ReplicaNumber,
+  ): Promise<{ readonly index: LogIndex; readonly bytes: Uint8Array } | null> {
+    return this.#reading.readSnapshot(this.#log(replica));
+  }
+
+  liveBytes(replica: ReplicaNumber): number {
+    return this.#log(replica).liveBytes();
+  }
+
+  health(): JournalHealth {
+    const { fault, stopped, bytesPending: queuedBytes, oldestFlushMs } = this.#writer;
+    const figures = { queuedBytes, oldestFlushMs };
+    if (fault !== null)
+      return { state: stopped ? "full" : "failed", detail: fault.message, ...figures };
+    const full = this.#shortOfSpace();
+    if (full !== null) return { state: "full", detail: full.message, ...figures };
+    const low = this.#space.level === "low";
+    const detail = low ? `${this.#space.freeBytes} bytes are free on the disk` : this.#noted();
+    return { state: low ? "low_space" : "ok", detail, ...figures };
+  }
+
+  /** Damage that touches no replica, and what keeps the janitor from its work. */
+  #noted(): string {
+    const damage = this.#bystanders.map((one) => `${one.file}: ${one.detail}`);
+    return [...damage, ...this.#janitor.troubles()].join("; ");
+  }
+
+  metrics(): Readonly<Record<string, number>> {
+    const { flushes, rows, bytes, rolls, failedFlushes } = this.#writer.counters;
+    return {
+      flushes,
+      rows_written: rows,
+      bytes_written: bytes,
+      rolls,
+      failed_flushes: failedFlushes,
+      queue_bytes: this.#writer.bytesPending,
+      cache_hits: this.#cache.hits,
+      cache_misses: this.#cache.misses,
+      cache_entries: this.#cache.entries,
+      slab_bytes_in_use: this.#slabs.bytesInUse,
+      slab_bytes_allocated: this.#slabs.bytesAllocated,
+      disk_reads: this.#reading.counters.diskReads,
+      disk_rows_read: this.#reading.counters.diskRows,
+      damaged_rows_met: this.#reading.counters.damaged,
+      files: this.#files.all().length,
+      files_sealed: this.#janitor.counters.sealed,
+      files_removed: this.#janitor.counters.removed,
+      free_bytes: this.#space.freeBytes,
+      used_bytes: this.#space.usedBytes,
+      replicas: this.#logs.size,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#space.close();
+    this.#janitor.close();
+    // A stopped or failed writer leaves no mark: the next start is an unclean one, as it must be.
+    if (this.#writer.fault === null) await this.#writer.mark("cleanStop").catch(() => undefined);
+    this.#cache.clear(this.#logs.values());
+    await this.#disk.close();
+  }
+}

@@ -1,0 +1,467 @@
+// Recovery: from what the disk found to the state of every replica. Reads no entry's data.
+//
+//   sealed-..  sealed-..  journal-A   journal-B (active)
+//   spans      spans      image rows  image rows           one pass in row order:
+//      a sealed file's spans and an unsealed file's rows are indexed; of two rows for one index the later file's lives;
+//      an image is the truth of its moment: what lies outside [log start, last] or belongs to no replica dies
+//
+// Promise: the state equals what had settled, or Fault storage_damaged says which file stands in the way; what is
+// damaged is attached to the replicas that it may touch; a hole that nobody can explain is named as damage, a commit
+// beyond the last index without known damage halts. Left to others: the barrier row behind it (open-journal.ts).
+
+import { assert } from "../assert.ts";
+import { Fault } from "../errors.ts";
+import { logIndex, offset, term } from "../quantities.ts";
+import {
+  factKinds,
+  type DiskInventory,
+  type DiskRowHead,
+  type SealedHead,
+  type UnsealedFile,
+} from "./disk.ts";
+import { decodeReplicaFact, decodeStateFact, decodeTrimFact } from "./facts.ts";
+import { decodeImageRow, type ReplicaImage, type SnapshotImage } from "./image.ts";
+import { entryKinds, type Damage, type EntryKind } from "./journal.ts";
+import { JournalFile, parseName, rowOverheadBytes, type JournalFiles } from "./journal-files.ts";
+import { cutSegments, ReplicaLog } from "./replica-log.ts";
+import { Segment } from "./segment.ts";
+
+export interface Recovered {
+  readonly logs: Map<number, ReplicaLog>;
+  readonly nextReplica: number;
+  readonly nextLsn: number;
+  /** Damage that touches no replica's state (an image that a whole one follows), for health and logs. */
+  readonly bystanders: readonly Damage[];
+  /** The active file is damaged: nothing more is written to it. */
+  readonly rollWanted: boolean;
+}
+
+const firstOf = (name: string): number => {
+  const parsed = parseName(name);
+  if (parsed !== null) return parsed.range.firstLsn;
+  throw new Fault("storage_damaged", `Cannot open the journal: unknown file ${name}`, {
+    members: { file: name },
+  });
+};
+
+/** Fills `files` and returns the replicas. Cost: every row head of unsealed files once, every span once. */
+export function recover(inventory: DiskInventory, files: JournalFiles): Recovered {
+  return new Recovery(inventory, files).run();
+}
+
+/** A new replica as its first fact declares it: an empty log. */
+export function emptyReplica(replica: number, groupId: string, incarnation: number): ReplicaImage {
+  return {
+    replica,
+    groupId,
+    incarnation,
+    hardState: {
+      term: term(0),
+      vote: 0,
+      commit: logIndex(0),
+    },
+    logStart: {
+      index: logIndex(1),
+      prevTerm: term(0),
+      offset: offset(0),
+    },
+    lastIndex: 0,
+    lastTerm: 0,
+    nextOffset: 0,
+    lastTime: 0,
+    configuration: null,
+    epochs: [],
+    snapshot: null,
+    partial: null,
+  };
+}
+
+/** Taken for the size of a chunk in a sealed file. */
+const sealedChunkBytes = 128 * 1024;
+
+class Recovery {
+  readonly #inventory: DiskInventory;
+  readonly #files: JournalFiles;
+  readonly #logs = new Map<number, ReplicaLog>();
+  /** Segments of files before the first image, whose replicas are not known yet. */
+  readonly #orphans = new Map<number, Segment[]>();
+  /** Sizes of chunks in unsealed files, by row. */
+  readonly #chunkBytes = new Map<number, number>();
+  #nextReplica = 0;
+  #nextLsn = 1;
+  /** The rows replayed so far reach up to the file that comes next. */
+  #whole = false;
+
+  constructor(inventory: DiskInventory, files: JournalFiles) {
+    this.#inventory = inventory;
+    this.#files = files;
+  }
+
+  run(): Recovered {
+    const { sealed, unsealed } = this.#inventory;
+    const steps = [
+      ...sealed.map((head) => ({ name: head.name, run: () => this.#sealed(head) })),
+      ...unsealed.map((file, i) => ({
+        name: file.name,
+        run: () => this.#unsealed(file, i === unsealed.length - 1),
+      })),
+    ];
+    for (const step of steps.sort((a, b) => firstOf(a.name) - firstOf(b.name))) step.run();
+    const damage = new DamageReport(this.#inventory.damage, this.#logs);
+    damage.attach(this.#files);
+    for (const log of this.#logs.values()) finish(log);
+    const active = unsealed.at(-1)?.name;
+    return {
+      logs: this.#logs,
+      nextReplica: this.#nextReplica,
+      nextLsn: this.#nextLsn,
+      bystanders: damage.bystanders,
+      rollWanted: this.#inventory.damage.some((one) => one.file === active),
+    };
+  }
+
+  #sealed(head: SealedHead): void {
+    const { range, generation } = parseName(head.name)!;
+    const { name, fileBytes } = head;
+    const file = new JournalFile({ name, state: "sealed", range, generation, fileBytes });
+    this.#files.add(file);
+    this.#whole = false;
+    for (const span of head.spans) {
+      const older = this.#segmentsOf(span.replica);
+      cutSegments(older, span.firstIndex, span.firstOffset);
+      const segment = new Segment(file, span, null);
+      file.totalBytes += segment.cost;
+      older.push(segment);
+    }
+    // The head tells which chunks moved here, not their sizes: a guess for the janitor's choices.
+    file.totalBytes += head.snapshots.length * (sealedChunkBytes + rowOverheadBytes);
+  }
+
+  /** Segments of a replica that an image has named, or may name later. */
+  #segmentsOf(replica: number): Segment[] {
+    const known = this.#logs.get(replica)?.segments ?? this.#orphans.get(replica);
+    if (known !== undefined) return known;
+    const fresh: Segment[] = [];
+    this.#orphans.set(replica, fresh);
+    return fresh;
+  }
+
+  #unsealed(found: UnsealedFile, active: boolean): void {
+    const { range } = parseName(found.name)!;
+    const { name, fileBytes } = found;
+    const state = active ? "active" : "full";
+    const file = new JournalFile({ name, state, range, generation: 0, fileBytes });
+    this.#files.add(file);
+    file.damaged = this.#inventory.damage.some((one) => one.file === name);
+    const image = new ImageReader(file);
+    for (const row of found.rows) {
+      file.rows++;
+      file.lastLsn = row.lsn;
+      this.#nextLsn = Math.max(this.#nextLsn, row.lsn + 1);
+      if (row.kind === factKinds.image) image.add(row);
+      else {
+        this.#endImage(image);
+        this.#row(row, file);
+      }
+    }
+    this.#endImage(image);
+    this.#whole = true;
+  }
+
+  /** The image is read: it is the truth, unless damage broke it and the rows before it tell the same. */
+  #endImage(image: ImageReader): void {
+    if (image.taken) return;
+    image.taken = true;
+    if (image.complete) return this.#takeImage(image);
+    if (this.#whole) return;
+    const { name } = image.file;
+    throw new Fault(
+      "storage_damaged",
+      `Cannot open the journal: the image of ${name} is damaged and no file before it tells its state`,
+      { members: { file: name } },
+    );
+  }
+
+  #takeImage(image: ImageReader): void {
+    this.#nextReplica = Math.max(this.#nextReplica, image.nextReplica);
+    const named = new Map(image.replicas.map((replica) => [replica.replica, replica]));
+    for (const log of this.#logs.values()) if (!named.has(log.replica)) this.#drop(log);
+    for (const replica of named.values()) {
+      const log = this.#logs.get(replica.replica) ?? new ReplicaLog(replica, true);
+      log.segments.push(...(this.#orphans.get(replica.replica) ?? []));
+      this.#orphans.delete(replica.replica);
+      this.#logs.set(log.replica, log);
+      log.follow(replica);
+      this.#takeSnapshots(log, replica);
+    }
+    for (const segments of this.#orphans.values()) for (const segment of segments) segment.end();
+    this.#orphans.clear();
+  }
+
+  #takeSnapshots(log: ReplicaLog, { snapshot, partial }: ReplicaImage): void {
+    if (snapshot !== null && log.snapshot?.chunks[0]?.lsn !== snapshot.lsns[0])
+      this.#takeChunks(log, snapshot, snapshot.lsns.length);
+    if (partial !== null && log.partial?.chunks[0]?.lsn !== partial.lsns[0])
+      this.#takeChunks(log, partial, Infinity);
+  }
+
+  #takeChunks(log: ReplicaLog, { index, lsns }: SnapshotImage, chunks: number): void {
+    lsns.forEach((lsn, chunk) => {
+      const file = this.#files.find(lsn);
+      if (file === null) throw missingFile(log, lsn);
+      const bytes = this.#chunkBytes.get(lsn) ?? sealedChunkBytes;
+      log.addChunk({ lsn, file, bytes }, { index, chunk, chunks });
+    });
+  }
+
+  #drop(log: ReplicaLog): void {
+    log.end();
+    this.#logs.delete(log.replica);
+  }
+
+  #row(row: DiskRowHead, file: JournalFile): void {
+    if (row.kind < factKinds.image) return this.#entry(row, file);
+    const log = this.#logs.get(row.replica);
+    switch (row.kind) {
+      case factKinds.replica:
+        return this.#declare(row);
+      case factKinds.cut:
+        return log?.cut(logIndex(row.idx), offset(row.baseOffset));
+      case factKinds.reset:
+        return log?.reset({
+          index: logIndex(row.idx),
+          prevTerm: term(row.term),
+          offset: offset(row.baseOffset),
+        });
+      case factKinds.drop:
+        return log === undefined ? undefined : this.#drop(log);
+      case factKinds.state:
+        return this.#state(row);
+      case factKinds.trim:
+        return this.#trim(row);
+      case factKinds.snapshot:
+        return log === undefined ? undefined : this.#snapshotRow(row, log, file);
+      case factKinds.barrier:
+      case factKinds.cleanStop:
+        return;
+      default:
+        throw unknownKind(row, file);
+    }
+  }
+
+  #entry(row: DiskRowHead, file: JournalFile): void {
+    if (row.kind > entryKinds.gap) throw unknownKind(row, file);
+    const log = this.#logs.get(row.replica);
+    if (log === undefined) return this.#unknownReplica(row, file);
+    if (row.idx > log.lastIndex + 1) this.#bridge(row, log, file);
+    log.append(
+      {
+        index: logIndex(row.idx),
+        term: term(row.term),
+        kind: row.kind as EntryKind,
+        baseOffset: offset(row.baseOffset),
+        offsetCount: row.offsetCount,
+        time: row.time,
+        maxTimestamp: row.maxTimestamp,
+      },
+      { file, lsn: row.lsn, batchBytes: row.batchBytes },
+    );
+  }
+
+  /** Rows before this one are missing. Damage explains it, or it is a bug. */
+  #bridge(row: DiskRowHead, log: ReplicaLog, file: JournalFile): void {
+    assert(
+      file.damaged,
+      () =>
+        `Row ${row.lsn} of ${file.name}: index of ${log.groupId} must be ${log.lastIndex + 1}, got ${row.idx}`,
+    );
+    fillHole(log, file, { endIndex: row.idx, endOffset: row.baseOffset, term: row.term });
+  }
+
+  #unknownReplica(row: DiskRowHead, file: JournalFile): void {
+    assert(
+      file.damaged,
+      () =>
+        `Row ${row.lsn} of ${file.name} belongs to replica ${row.replica}, which no fact declared`,
+    );
+  }
+
+  #declare(row: DiskRowHead): void {
+    const fact = decodeReplicaFact(row);
+    this.#nextReplica = Math.max(this.#nextReplica, row.replica + 1);
+    const known = this.#logs.get(row.replica);
+    if (known !== undefined) {
+      known.configuration = fact.configuration;
+      return;
+    }
+    const image = emptyReplica(row.replica, fact.groupId, fact.incarnation);
+    const log = new ReplicaLog({ ...image, configuration: fact.configuration }, true);
+    this.#logs.set(row.replica, log);
+  }
+
+  #state(row: DiskRowHead): void {
+    for (const { replica, hardState } of decodeStateFact(row)) {
+      const log = this.#logs.get(replica);
+      if (log !== undefined) log.hardState = hardState;
+    }
+  }
+
+  #trim(row: DiskRowHead): void {
+    for (const { replica, start } of decodeTrimFact(row)) {
+      const log = this.#logs.get(replica);
+      if (log === undefined || start.index <= log.logStart.index) continue;
+      if (start.index <= log.lastIndex + 1) log.trim(start);
+      log.durableStart = log.logStart.index;
+    }
+  }
+
+  #snapshotRow(row: DiskRowHead, log: ReplicaLog, file: JournalFile): void {
+    const bytes = row.batchBytes;
+    this.#chunkBytes.set(row.lsn, bytes);
+    file.totalBytes += bytes + rowOverheadBytes;
+    const place = { index: row.idx, chunk: row.baseOffset, chunks: row.offsetCount };
+    // Behind a damaged chunk the rest of that snapshot is of no use; the one before it stays.
+    const follows = place.chunk === 0 || log.partial?.chunks.length === place.chunk;
+    if (follows) log.addChunk({ lsn: row.lsn, file, bytes }, place);
+    else log.abandonPartial();
+  }
+}
+
+/** Collects the chunks of one file's image. */
+class ImageReader {
+  readonly file: JournalFile;
+  readonly replicas: ReplicaImage[] = [];
+  nextReplica = 0;
+  taken = false;
+  #chunks = 0;
+  #wanted = -1;
+
+  constructor(file: JournalFile) {
+    this.file = file;
+  }
+
+  get complete(): boolean {
+    return this.#chunks === this.#wanted;
+  }
+
+  add(row: DiskRowHead): void {
+    const part = decodeImageRow(row);
+    this.#wanted = row.offsetCount;
+    if (row.idx === this.#chunks) this.#chunks++;
+    this.nextReplica = part.nextReplica ?? this.nextReplica;
+    this.replicas.push(...part.replicas);
+  }
+}
+
+/** Attaches what the disk found to the replicas that it may touch. */
+class DamageReport {
+  readonly bystanders: Damage[] = [];
+  readonly #found: readonly Damage[];
+  readonly #logs: ReadonlyMap<number, ReplicaLog>;
+
+  constructor(found: readonly Damage[], logs: ReadonlyMap<number, ReplicaLog>) {
+    this.#found = found;
+    this.#logs = logs;
+  }
+
+  attach(files: JournalFiles): void {
+    for (const damage of this.#found) {
+      const touched = this.#touched(damage, files);
+      for (const log of touched) log.damage.push(damage);
+      if (touched.length === 0) this.bystanders.push(damage);
+    }
+  }
+
+  /** A row that is known touches its replica; an unknown row of an unsealed file may have been anyone's vote. */
+  #touched(damage: Damage, files: JournalFiles): ReplicaLog[] {
+    if (damage.replica !== null && damage.replica >= 0) {
+      const log = this.#logs.get(damage.replica);
+      return log === undefined ? [] : [log];
+    }
+    const file = files.all().find((one) => one.name === damage.file);
+    const all = [...this.#logs.values()];
+    if (file === undefined || file.state === "active") return all;
+    return all.filter((log) => log.segments.some((segment) => segment.file === file));
+  }
+}
+
+/** Places of missing entries up to endIndex: reads of them name the damage. */
+function fillHole(
+  log: ReplicaLog,
+  file: JournalFile,
+  hole: { endIndex: number; endOffset: number; term: number },
+): void {
+  while (log.lastIndex + 1 < hole.endIndex) {
+    const last = log.lastIndex + 2 === hole.endIndex;
+    const offsetCount = last ? Math.max(0, hole.endOffset - log.nextOffset) : 0;
+    log.append(
+      {
+        index: logIndex(log.lastIndex + 1),
+        term: log.lastTerm,
+        kind: entryKinds.data,
+        baseOffset: log.nextOffset,
+        offsetCount,
+        time: log.lastTime,
+        maxTimestamp: -1,
+      },
+      { file, lsn: 0, batchBytes: 0 },
+    );
+  }
+}
+
+/** The checks that end a recovery: nothing missing, nothing committed beyond the end. */
+function finish(log: ReplicaLog): void {
+  const hole = firstHole(log);
+  if (hole !== null && log.damage.length === 0) log.damage.push(missing(log, hole));
+  if (log.hardState.commit > log.lastIndex) {
+    if (log.damage.length === 0) throw commitBeyondEnd(log);
+    const file = log.segments.at(-1)?.file;
+    if (file?.state === "active")
+      fillHole(log, file, {
+        endIndex: log.hardState.commit + 1,
+        endOffset: log.nextOffset,
+        term: 0,
+      });
+  }
+  log.queued = log.durableEnd();
+}
+
+/** First index in [log start, last] that no segment holds; null when all are there. */
+function firstHole(log: ReplicaLog): number | null {
+  let next: number = log.logStart.index;
+  for (const segment of log.segments) {
+    if (segment.firstIndex !== next) return next;
+    next = segment.lastIndex + 1;
+  }
+  return next === log.lastIndex + 1 ? null : next;
+}
+
+function missing(log: ReplicaLog, index: number): Damage {
+  return {
+    file: "",
+    lsn: null,
+    replica: log.replica,
+    groupId: log.groupId,
+    index: logIndex(index),
+    baseOffset: null,
+    offsetCount: 0,
+    detail: `Entries from ${index} on are in no file of the journal`,
+  };
+}
+
+function commitBeyondEnd(log: ReplicaLog): Fault {
+  const { groupId, lastIndex, hardState } = log;
+  const detail = `Cannot open ${groupId}: commit index is ${hardState.commit}, but the log ends at ${lastIndex}`;
+  const members = { group: groupId, commit: hardState.commit, lastIndex };
+  return new Fault("storage_damaged", detail, { members });
+}
+
+function missingFile(log: ReplicaLog, lsn: number): Fault {
+  const detail = `Cannot open ${log.groupId}: row ${lsn} of its snapshot is in no file of the journal`;
+  return new Fault("storage_damaged", detail, { members: { group: log.groupId, row: lsn } });
+}
+
+function unknownKind(row: DiskRowHead, file: JournalFile): Fault {
+  const detail = `Cannot open the journal: row ${row.lsn} of ${file.name} has the unknown kind ${row.kind}`;
+  return new Fault("storage_damaged", detail, { members: { file: file.name, row: row.lsn } });
+}
