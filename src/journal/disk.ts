@@ -17,7 +17,7 @@ import type { Damage } from "./journal.ts";
 export const factKinds = {
   image: 32, // meta: packed state of live replicas, chunked; idx = chunk number, offset_count = chunks
   replica: 33, // a replica's number is given to (group id, incarnation) in meta
-  cut: 34, // idx and above are gone; same transaction as the entry that replaces it
+  cut: 34, // idx (whose base_offset it repeats) and above are gone; same transaction as the entry that replaces it
   reset: 35, // the log begins anew at (idx, term, base_offset)
   drop: 36, // the replica ends
   state: 37, // meta: packed (replica, term, vote, commit)... that changed in this flush
@@ -99,6 +99,8 @@ export interface DiskInventory {
   /** Oldest first; the last one is the active file. Empty at first start. */
   readonly unsealed: readonly UnsealedFile[];
   readonly damage: readonly Damage[];
+  /** What was damaged and set right (a flipped bit in a WAL), nothing lost: sentences for the log. */
+  readonly mended?: readonly string[];
   /** The last stop wrote its mark; false also at first start. */
   readonly cleanStop: boolean;
 }
