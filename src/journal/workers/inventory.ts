@@ -1,10 +1,10 @@
 // What open() finds in the folder: sealed heads, heads of unsealed rows, and all damage by name.
 //
 // Promise: a row that is not whole is named and left out; a row that ought to be there (lsns are dense) and is not is
-// named too, so that nothing is shortened in silence. Left to others: WAL frames (wal-mend.ts), what rows mean.
+// named too, so that nothing is shortened in silence. Left to others: WAL frames (wal-walk.ts), what rows mean.
 //
 //   1  sweep half-done files          3  read sealed heads; delete the files that they replace
-//   2  list                           4  mend and scan each unsealed file, oldest first
+//   2  list                           4  walk, mend and scan each unsealed file, oldest first
 
 import { mkdirSync, rmSync } from "node:fs";
 import { Fault } from "../../errors.ts";
@@ -22,29 +22,37 @@ import {
 import { decodeImageRow } from "../image.ts";
 import { parseName } from "../journal-files.ts";
 import type { Damage } from "../journal.ts";
-import { groupSeed } from "../row-codec.ts";
+import { batchDamage, groupSeed } from "../row-codec.ts";
 import { checkVersion } from "../schema.ts";
+import { mendWal } from "../wal-mend.ts";
+import { walkWal } from "../wal-walk.ts";
 import { openSqlite, type Connection } from "../sqlite.ts";
-import { RowPacker } from "./packed-rows.ts";
+import { RowPacker, type PackedRows } from "./packed-rows.ts";
+import { isUntouched, takeCleanStop, type CleanStop } from "./clean-stop.ts";
 import { detailOf, fileDamage, rowDamage } from "./damage.ts";
 import type { FoundFile, Inventory } from "./protocol.ts";
-import { headColumns, storedDamage, storedRow, type StoredRow } from "./row-sql.ts";
+import { headColumns, rowColumns, storedDamage, storedRow, type StoredRow } from "./row-sql.ts";
 import { readSealedHead } from "./sealed-head.ts";
 
 /** Takes inventory. Throws Fault storage_failed for a folder of a newer format, or one that cannot be read. */
 export function takeInventory(dir: string): Inventory & { readonly lastLsn: number | null } {
   mkdirSync(dir, { recursive: true });
   sweepFolder(dir);
-  const scan = new Scan(dir);
+  const clean = takeCleanStop(dir);
+  const untouched = clean !== null && isUntouched(dir, clean);
+  const scan = new Scan(dir, untouched);
   const sealed = scan.sealedHeads();
   dropReplaced(dir, sealed);
   const left = listFiles(dir).unsealed;
-  const unsealed = left.flatMap((name, i) => scan.unsealedFile(name, left[i + 1] ?? null));
+  const unsealed = left.flatMap((name, i) =>
+    scan.unsealedFile(name, lsnRange(name, left[i + 1] ?? null, clean)),
+  );
   return {
     sealed: sealed.filter((head) => !sealed.some((other) => other.replaces.includes(head.name))),
     unsealed,
     groups: [...scan.groups],
     damage: scan.damage,
+    mended: scan.mended,
     cleanStop: scan.lastKind === factKinds.cleanStop,
     lastLsn: scan.lastLsn,
   };
@@ -64,11 +72,16 @@ class Scan {
   readonly damage: Damage[] = [];
   lastKind: number | null = null;
   lastLsn: number | null = null;
+  /** What was set right, for the log. */
+  readonly mended: string[] = [];
   readonly #dir: string;
+  /** The last stop was clean and the files look as it left them: SQLite may open a WAL unwalked. */
+  readonly #untouched: boolean;
   readonly #seeds = new Map<number, number>([[-1, groupSeed("")]]);
 
-  constructor(dir: string) {
+  constructor(dir: string, untouched: boolean) {
     this.#dir = dir;
+    this.#untouched = untouched;
   }
 
   sealedHeads(): SealedHead[] {
@@ -83,17 +96,36 @@ class Scan {
   }
 
   /** The file's rows; nothing for the newest file when a crash came before its first transaction. */
-  unsealedFile(name: string, next: string | null): FoundFile[] {
+  unsealedFile(name: string, range: LsnRange): FoundFile[] {
+    let scan = this.#scan(name, range, !this.#untouched && this.#walk(name));
+    if (scan.missed && this.#untouched) scan = this.#scan(name, range, this.#walk(name));
+    this.damage.push(...scan.damage);
+    if (scan.lastLsn !== null) {
+      this.lastKind = scan.lastKind;
+      this.lastLsn = scan.lastLsn;
+    }
+    if (scan.rows.count === 0 && range.last === null && scan.damage.length === 0) {
+      this.#removeEmpty(name);
+      return [];
+    }
+    return [{ name, fileBytes: bytesOnDisk(pathOf(this.#dir, name)), rows: scan.rows }];
+  }
+
+  /** Walks and mends the WAL; true when every row must be verified to the last byte. */
+  #walk(name: string): boolean {
+    const path = pathOf(this.#dir, name);
+    const report = walkWal(path + walSuffix);
+    mendWal(path, report.patches);
+    this.mended.push(...report.findings.map((finding) => `${name}, WAL ${finding}`));
+    return report.verdict === "damaged";
+  }
+
+  #scan(name: string, range: LsnRange, whole: boolean): FileScan {
     const connection = openSqlite(pathOf(this.#dir, name), "ro");
     try {
-      checkVersion(connection, "journal");
-      const file = new FileScan(this, connection, name);
-      const rows = file.run(lsnRange(name, next));
-      if (rows.count === 0 && next === null && !file.damaged) {
-        this.#removeEmpty(name);
-        return [];
-      }
-      return [{ name, fileBytes: bytesOnDisk(pathOf(this.#dir, name)), rows }];
+      const scan = new FileScan(this, name, whole);
+      scan.run(connection, range);
+      return scan;
     } finally {
       connection.close();
     }
@@ -114,37 +146,46 @@ class Scan {
   }
 }
 
-/** First row that must be there, and the last one if the next file's name tells it. */
-function lsnRange(name: string, next: string | null): { first: number; last: number | null } {
+/** First row that must be there, and the last one where it is known. */
+interface LsnRange {
+  readonly first: number;
+  readonly last: number | null;
+}
+
+/** The next file's name tells a file's last row, the mark of a clean stop that of the newest. */
+function lsnRange(name: string, next: string | null, clean: CleanStop | null): LsnRange {
   const first = parseName(name)!.range.firstLsn;
-  return { first, last: next === null ? null : parseName(next)!.range.firstLsn - 1 };
+  if (next !== null) return { first, last: parseName(next)!.range.firstLsn - 1 };
+  return { first, last: clean?.name === name ? clean.lastLsn : null };
 }
 
 /** One unsealed file, its rows in lsn order. */
 class FileScan {
-  damaged = false;
+  readonly damage: Damage[] = [];
+  lastKind: number | null = null;
+  lastLsn: number | null = null;
+  rows: PackedRows = new RowPacker().finish();
+  /** Rows that must be there are not. */
+  missed = false;
   readonly #scan: Scan;
-  readonly #connection: Connection;
   readonly #name: string;
+  /** Batches are read and verified too. */
+  readonly #whole: boolean;
   readonly #packer = new RowPacker(1024, 64 * 1024);
   readonly #replicas = new Set<number>();
   readonly #missing: (readonly [first: number, last: number])[] = [];
 
-  constructor(scan: Scan, connection: Connection, name: string) {
+  constructor(scan: Scan, name: string, whole: boolean) {
     this.#scan = scan;
-    this.#connection = connection;
     this.#name = name;
+    this.#whole = whole;
   }
 
-  run(range: {
-    readonly first: number;
-    readonly last: number | null;
-  }): ReturnType<RowPacker["finish"]> {
+  run(connection: Connection, range: LsnRange): void {
     let wanted = range.first;
     try {
-      const statement = this.#connection.prepare(`SELECT ${headColumns} FROM entry ORDER BY lsn`);
-      statement.forEach([], (row) => {
-        const stored = storedRow(row);
+      checkVersion(connection, "journal");
+      this.#eachRow(connection, (stored) => {
         this.#expect(wanted, stored.numbers.lsn - 1);
         wanted = stored.numbers.lsn + 1;
         this.#take(stored);
@@ -154,8 +195,20 @@ class FileScan {
       this.#nameWholeFile(error.message);
     }
     if (range.last !== null) this.#expect(wanted, range.last);
-    this.#nameMissing();
-    return this.#packer.finish();
+    for (const [first, last] of this.#missing)
+      this.#nameWholeFile(`rows ${first} to ${last} are missing`);
+    this.missed = this.#missing.length > 0;
+    this.rows = this.#packer.finish();
+  }
+
+  /** Heads in one statement; whole rows one by one, so that a hundred large ones are never in memory at once. */
+  #eachRow(connection: Connection, take: (stored: StoredRow) => void): void {
+    const all = connection.prepare(`SELECT ${headColumns} FROM entry ORDER BY lsn`);
+    if (!this.#whole) return all.forEach([], (row) => take(storedRow(row)));
+    const next = connection.prepare(
+      `SELECT ${rowColumns} FROM entry WHERE lsn > ? ORDER BY lsn LIMIT 1`,
+    );
+    for (let row = next.get([0]); row !== undefined; row = next.get([row[0]])) take(storedRow(row));
   }
 
   #expect(first: number, last: number): void {
@@ -164,12 +217,12 @@ class FileScan {
 
   #take(stored: StoredRow): void {
     const { numbers } = stored;
-    const problem = this.#problemOf(stored);
-    this.#scan.lastKind = numbers.kind;
-    this.#scan.lastLsn = numbers.lsn;
+    const problem =
+      this.#problemOf(stored) ?? (this.#whole ? batchDamage(stored.batch, stored.batchCrc) : null);
+    this.lastKind = numbers.kind;
+    this.lastLsn = numbers.lsn;
     if (problem !== null) {
-      this.damaged = true;
-      this.#scan.damage.push(
+      this.damage.push(
         rowDamage(this.#name, stored, {
           groupId: this.#scan.groups.get(numbers.replica) ?? null,
           detail: problem,
@@ -213,18 +266,11 @@ class FileScan {
   }
 
   #nameWholeFile(detail: string): void {
-    this.damaged = true;
     const touched = [...this.#replicas].map((replica) => ({
       replica,
       groupId: this.#scan.groups.get(replica) ?? null,
     }));
     for (const one of touched.length === 0 ? [null] : touched)
-      this.#scan.damage.push(fileDamage(this.#name, detail, one));
-  }
-
-  /** Whose the missing rows were is not known: every replica with rows in this file may be touched. */
-  #nameMissing(): void {
-    for (const [first, last] of this.#missing)
-      this.#nameWholeFile(`rows ${first} to ${last} are missing`);
+      this.damage.push(fileDamage(this.#name, detail, one));
   }
 }

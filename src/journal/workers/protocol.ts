@@ -29,6 +29,7 @@ export interface Inventory {
   readonly unsealed: readonly FoundFile[];
   readonly groups: readonly (readonly [replica: number, groupId: string])[];
   readonly damage: readonly Damage[];
+  readonly mended: readonly string[];
   readonly cleanStop: boolean;
 }
 

@@ -3,13 +3,15 @@
 // Promise: messages run in order; an answer means that the rows are as durable as was asked.
 
 import { assert } from "../../assert.ts";
+import { factKinds } from "../disk.ts";
 import { groupSeed } from "../row-codec.ts";
 import type { Connection } from "../sqlite.ts";
 import { ActiveFile, takeSpare } from "./active-file.ts";
+import { markCleanStop } from "./clean-stop.ts";
 import { takeInventory } from "./inventory.ts";
 import type { CommitBody, WriterVerbs } from "./protocol.ts";
 import { serveVerbs, Transferred } from "./worker-port.ts";
-import { buffersOf } from "./packed-rows.ts";
+import { buffersOf, numbersAt } from "./packed-rows.ts";
 
 const slabs = new Map<number, Uint8Array>();
 /** crc of each replica's group id. */
@@ -18,6 +20,8 @@ const seeds = new Map<number, number>([[-1, groupSeed("")]]);
 const guards = new Map<string, Connection>();
 let folder = "";
 let active: ActiveFile | null = null;
+/** Kind of the last durable row. */
+let lastKind: number | null = null;
 
 serveVerbs<WriterVerbs>({
   open({ dir }) {
@@ -25,7 +29,11 @@ serveVerbs<WriterVerbs>({
     const { lastLsn, ...inventory } = takeInventory(dir);
     for (const [replica, groupId] of inventory.groups) seeds.set(replica, groupSeed(groupId));
     const newest = inventory.unsealed.at(-1);
-    if (newest !== undefined) active = new ActiveFile(dir, newest.name, lastLsn);
+    if (newest !== undefined) {
+      // Where rows were lost, the number of the last one is not known; the journal rolls then.
+      const whole = !inventory.damage.some((one) => one.file === newest.name);
+      active = new ActiveFile(dir, newest.name, whole ? lastLsn : null);
+    }
     return new Transferred(
       inventory,
       inventory.unsealed.flatMap(({ rows }) => buffersOf(rows)),
@@ -53,6 +61,7 @@ serveVerbs<WriterVerbs>({
     return null;
   },
   close() {
+    if (active !== null && lastKind === factKinds.cleanStop) markCleanStop(folder, active);
     active?.close();
     active = null;
     return null;
@@ -63,11 +72,14 @@ function commitTo(file: ActiveFile, body: CommitBody): number {
   for (const slab of body.forgetSlabs) slabs.delete(slab);
   for (const [slab, buffer] of body.slabs) slabs.set(slab, new Uint8Array(buffer));
   for (const [replica, groupId] of body.groups) seeds.set(replica, groupSeed(groupId));
-  return file.commit(body.rows, {
+  const grown = file.commit(body.rows, {
     durability: body.durability,
     seedOf: (replica) => known(seeds.get(replica), `Replica ${replica}`),
     slabs: (slab) => known(slabs.get(slab), `Slab ${slab}`),
   });
+  const { count } = body.rows;
+  if (count > 0) lastKind = numbersAt(body.rows, count - 1).kind;
+  return grown;
 }
 
 function known<T>(value: T | undefined, what: string): T {
