@@ -12,6 +12,7 @@ import type { World } from "../world.ts";
 import type { Broker, BrokerStatus, NewTopic, ProduceRequest, FetchRequest } from "./broker.ts";
 import type { Fetching } from "./fetch.ts";
 import type { Offsets, WantedOffset } from "./offsets.ts";
+import { hostMetricNames, journalMetricNames, renamed } from "./metrics.ts";
 import { unknownTopic } from "./partition-slot.ts";
 import type { Producing } from "./produce.ts";
 import type { ProducerIds } from "./producer-ids.ts";
@@ -160,7 +161,7 @@ export class LocalBroker implements Broker {
   }
 
   metrics(): Readonly<Record<string, number>> {
-    const { controller, topics, producing, fetching, retention, room, journal, readModel } =
+    const { controller, topics, producing, fetching, retention, room, readModel, journal, host } =
       this.#parts;
     return {
       topics: topics.count,
@@ -176,7 +177,8 @@ export class LocalBroker implements Broker {
       retention_rounds_total: retention.rounds,
       retention_failures_total: retention.failures,
       read_model_failed: readModel === null || readModel.failure === null ? 0 : 1,
-      ...journal.metrics(),
+      ...renamed(journal.metrics(), journalMetricNames),
+      ...renamed(host.metrics(), hostMetricNames),
     };
   }
 

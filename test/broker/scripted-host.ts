@@ -113,6 +113,9 @@ export class ScriptedHost implements ReplicaHost {
     this.logs.delete(groupId);
     return Promise.resolve();
   }
+  metrics(): Readonly<Record<string, number>> {
+    return {};
+  }
   close(): Promise<void> {
     return Promise.resolve();
   }

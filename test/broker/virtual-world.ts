@@ -66,3 +66,12 @@ export class VirtualWorld implements World {
 export async function settle(turns = 10): Promise<void> {
   for (let i = 0; i < turns; i += 1) await new Promise<void>((resolve) => setImmediate(resolve));
 }
+
+/** Waits for a condition that real Workers bring about; fails loudly when it never comes. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`Waited in vain for: ${what}`);
+    await new Promise<void>((resolve) => setTimeout(resolve, 1));
+  }
+}
