@@ -110,5 +110,7 @@ export interface ReplicaHost {
   groupIds(): readonly string[];
   /** Ends the replica; its rows die. Waiters hear unknown_topic_or_partition through onLost. */
   remove(groupId: string): Promise<void>;
+  /** Gauges and counters by name. Cost: O(1). */
+  metrics(): Readonly<Record<string, number>>;
   close(): Promise<void>;
 }
