@@ -161,7 +161,7 @@ export interface Ready<P> {
   readonly snapshot: Snapshot | null;
   readonly committedEntries: readonly Entry<P>[];
   readonly messages: readonly Message<P>[];
-  /** Entries, term or vote changed: the write must be durable, not only ordered. */
+  /** Entries, term or vote changed: the write must be durable, not only ordered. (A snapshot always must.) */
   readonly mustSync: boolean;
 }
 

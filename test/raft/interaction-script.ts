@@ -44,6 +44,11 @@ const commands: Readonly<Record<string, Command>> = {
   },
   "propose-conf-change": proposeConfChange,
   "raft-log": onFirst(printLog),
+  "raft-log-memory": onFirst((env, id) => {
+    const { offset, offsetInProgress, entries } = env.participant(id).node.core.log.unstable;
+    env.print(`unstable from ${offset}, in progress to ${offsetInProgress}\n`);
+    env.print(describeEntries(entries, formatEntry));
+  }),
   "raft-state": printState,
   "read-index": onFirst((env, id) => {
     if (!env.participant(id).node.readIndex().ok) env.print("no leader");
@@ -52,6 +57,7 @@ const commands: Readonly<Record<string, Command>> = {
     const [node, peer] = numbersOf(stanza);
     env.participant(node).node.reportUnreachable(peer);
   },
+  "send-append": sendAppend,
   "send-snapshot": sendSnapshot,
   "set-randomized-election-timeout": (env, stanza) => {
     const node = env.participant(Number(stanza.args[0].key)).node;
@@ -201,6 +207,31 @@ function printStatus(env: Interaction, id: number): void {
   for (const [peer, progress] of env.participant(id).node.status().progress) {
     env.print(`${peer}: ${describeProgress(progress)}\n`);
   }
+}
+
+/** A MsgApp made by hand: `send-append from=1 to=3 term=2 log=1/11 commit=11 entries=(1/12,2/13)`. */
+function sendAppend(env: Interaction, stanza: Stanza): void {
+  const value = (key: string) => Number(valuesOf(stanza, key)[0] ?? 0);
+  const previous = position(valuesOf(stanza, "log")[0]);
+  message.term = value("term");
+  message.logTerm = previous.term;
+  message.index = previous.index;
+  message.commit = value("commit");
+  message.entries = valuesOf(stanza, "entries").map((text) => ({
+    ...position(text),
+    type: "normal" as const,
+    data: null,
+    change: null,
+    bytes: 0,
+  }));
+  env.messages.push(message);
+  env.print(describeMessage(message));
+}
+
+/** "2/13" */
+function position(text: string): { term: number; index: number } {
+  const [term, index] = text.split("/").map(Number);
+  return { term, index };
 }
 
 function sendSnapshot(env: Interaction, stanza: Stanza): void {
