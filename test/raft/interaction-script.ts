@@ -212,6 +212,7 @@ function printStatus(env: Interaction, id: number): void {
 /** A MsgApp made by hand: `send-append from=1 to=3 term=2 log=1/11 commit=11 entries=(1/12,2/13)`. */
 function sendAppend(env: Interaction, stanza: Stanza): void {
   const value = (key: string) => Number(valuesOf(stanza, key)[0] ?? 0);
+  const message = newMessage<string>("MsgApp", value("to"), value("from"));
   const previous = position(valuesOf(stanza, "log")[0]);
   message.term = value("term");
   message.logTerm = previous.term;
