@@ -407,7 +407,8 @@ describe("retention", () => {
     const node = await startNode();
     const { broker, world } = node;
     must(await broker.createTopic({ name: "t", configs: { "retention.ms": "600000" } }));
-    await broker.produce(produce("t", batchOf("old")));
+    // One ms over its time when the second round begins, 600,000 ms from now.
+    await broker.produce(produce("t", batchOf({ value: "old", timestamp: now - 1 })));
     const rounds = (n: number): Promise<void> =>
       until(() => broker.metrics()["retention_rounds_total"] === n, `round ${n}`);
     world.advance(300_000);
