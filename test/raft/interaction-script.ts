@@ -79,8 +79,9 @@ const commands: Readonly<Record<string, Command>> = {
   },
 };
 
-export function interactionHandler(): Handler {
-  const env = new Interaction();
+/** `asynchronous`: storage writes of every node are, whatever the script says. */
+export function interactionHandler(options: { readonly asynchronous?: boolean } = {}): Handler {
+  const env = new Interaction(options);
   return (stanza) => {
     const command = commands[stanza.command];
     const error = command === undefined ? "unknown command" : command(env, stanza);

@@ -1,7 +1,7 @@
 // etcd/raft's interaction scripts, in semantic mode: every line but those of its logger.
 
 import { describe, expect, test } from "bun:test";
-import { runScript } from "./datadriven.ts";
+import { parseScript, runScript } from "./datadriven.ts";
 import { etcdScripts } from "./etcd-scripts.ts";
 import { interactionHandler, withoutLog } from "./interaction-script.ts";
 
@@ -17,6 +17,10 @@ describe.skipIf(scripts === null)("etcd's interaction scripts (skipped when abse
   for (const { name, text } of scripts ?? []) {
     test.skipIf(exceptions[name] !== undefined)(`${name} runs as written, logger apart`, () => {
       expect(runScript(text, interactionHandler(), withoutLog)).toBeNull();
+    });
+    test(`${name} breaks no invariant with asynchronous storage writes`, () => {
+      const handler = interactionHandler({ asynchronous: true });
+      for (const stanza of parseScript(text)) handler(stanza);
     });
   }
 });

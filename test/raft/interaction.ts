@@ -110,6 +110,11 @@ export class Interaction {
   /** Nothing but errors is printed. */
   quiet = false;
   #out = "";
+  readonly #asynchronous: boolean;
+
+  constructor(options: { readonly asynchronous?: boolean } = {}) {
+    this.#asynchronous = options.asynchronous ?? false;
+  }
 
   takeOutput(): string {
     const out = this.#out;
@@ -135,7 +140,8 @@ export class Interaction {
     return found;
   }
 
-  addNodes(count: number, config: Omit<Config<string>, "id">, first: Snapshot | null): void {
+  addNodes(count: number, wanted: Omit<Config<string>, "id">, first: Snapshot | null): void {
+    const config = this.#asynchronous ? { ...wanted, asyncStorageWrites: true } : wanted;
     for (let i = 0; i < count; i++) {
       const id = this.participants.length + 1;
       const start = first ?? { index: 0, term: 0, confState: noMembers, data: "" };
