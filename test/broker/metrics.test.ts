@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { metricRows } from "../../edge/contract/metric-rows.ts";
 import { hostMetricNames, journalMetricNames } from "../../src/broker/metrics.ts";
-import { startNode, stopNodes } from "./memory-node.ts";
+import { startNode, stopNodes } from "./whole-node.ts";
 
 afterEach(stopNodes);
 

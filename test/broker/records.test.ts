@@ -12,7 +12,7 @@ import {
 import { privateSlice } from "../../src/bytes/slab-pool.ts";
 import { batchOf, valuesIn, valuesOf } from "./batches.ts";
 import { must } from "./harness.ts";
-import { startNode, stopNodes } from "./memory-node.ts";
+import { diskKinds, startNode, stopNodes } from "./whole-node.ts";
 import { settle, until } from "./virtual-world.ts";
 
 afterEach(stopNodes);
@@ -461,9 +461,9 @@ describe("deletion", () => {
   });
 });
 
-describe("a restart", () => {
+describe.each(diskKinds)("a restart on a %s disk", (kind) => {
   test("keeps topics, records, bounds and epochs, and goes on behind them", async () => {
-    const node = await startNode();
+    const node = await startNode({}, kind);
     must(await node.broker.createTopic({ name: "t", partitions: 2 }));
     for (const value of ["a", "b", "c"])
       await node.broker.produce(produce("t", batchOf(value), { partition: 1 }));
@@ -483,7 +483,7 @@ describe("a restart", () => {
   });
 
   test("opens no partition before it is used", async () => {
-    const node = await startNode();
+    const node = await startNode({}, kind);
     must(await node.broker.createTopic({ name: "t", partitions: 200 }));
     await Promise.all(
       Array.from({ length: 200 }, (_, partition) =>

@@ -7,8 +7,11 @@ import { createBroker, type BrokerOptions } from "../../src/broker/create-broker
 import type { LocalBroker } from "../../src/broker/local-broker.ts";
 import { createSlabPool } from "../../src/bytes/slab-pool.ts";
 import { createReplicaHost, type Host } from "../../src/consensus/host.ts";
+import type { SlabPool } from "../../src/bytes/slab.ts";
+import type { Disk } from "../../src/journal/disk.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { LibsqlDisk } from "../../src/journal/libsql-disk.ts";
+import { createMemoryDisk } from "../../src/journal/memory-disk.ts";
 import { openJournal } from "../../src/journal/open-journal.ts";
 import { VirtualWorld } from "./virtual-world.ts";
 
@@ -24,10 +27,27 @@ export interface Node {
 const running = new Set<Node>();
 const folders = new Set<string>();
 
-export async function startNode(options: Partial<BrokerOptions> = {}): Promise<Node> {
+/** A disk that can be opened anew after the one before it was closed. */
+type OpenDisk = (parts: { readonly slabs: SlabPool; readonly world: VirtualWorld }) => Disk;
+
+/** The kinds of disk that a node runs on. */
+export const diskKinds = ["memory", "libsql"] as const;
+
+export async function startNode(
+  options: Partial<BrokerOptions> = {},
+  kind: (typeof diskKinds)[number] = "memory",
+): Promise<Node> {
+  return await start(openerOf(kind), new VirtualWorld(), options);
+}
+
+function openerOf(kind: (typeof diskKinds)[number]): OpenDisk {
+  if (kind === "memory") {
+    const disk = createMemoryDisk();
+    return () => disk;
+  }
   const dir = mkdtempSync(join(tmpdir(), "rivulet-broker-"));
   folders.add(dir);
-  return await start(dir, new VirtualWorld(), options);
+  return (parts) => new LibsqlDisk({ dir, ...parts });
 }
 
 /** Ends every node that a test has started. */
@@ -39,12 +59,12 @@ export async function stopNodes(): Promise<void> {
 }
 
 async function start(
-  dir: string,
+  openDisk: OpenDisk,
   world: VirtualWorld,
   options: Partial<BrokerOptions>,
 ): Promise<Node> {
   const slabs = createSlabPool();
-  const disk = new LibsqlDisk({ dir, slabs, world });
+  const disk = openDisk({ slabs, world });
   const journal = await openJournal({ world, disk, slabs });
   const host = createReplicaHost({ world, journal, nodeId: 1 });
   const brokerOptions = { nodeId: 1, version: "0.1.0", ...options };
@@ -57,7 +77,7 @@ async function start(
     async restart() {
       running.delete(node);
       await broker.close();
-      return await start(dir, world, options);
+      return await start(openDisk, world, options);
     },
   };
   running.add(node);
