@@ -1,0 +1,195 @@
+// One table of commands: what each takes, what --help says of it, and where it lives.
+//
+// Promise: the command line knows nothing that is not here; a command's code is loaded only when it runs.
+
+import type { OptionName, Options } from "../options.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** One run of a command. */
+export interface Call {
+  readonly options: Options;
+  readonly positionals: readonly string[];
+  readonly terminal: Terminal;
+}
+
+/** Resolves to the exit code; throws Failure or ClosedPipe (failure.ts). */
+export type Run = (call: Call) => Promise<number>;
+
+export interface Command {
+  /** As typed: "start", "topics list". */
+  readonly name: string;
+  /** Arguments without a flag: TOPIC, [DIR]. In brackets: may be left out. */
+  readonly positionals: readonly string[];
+  readonly summary: string;
+  readonly about: string;
+  readonly options: readonly OptionName[];
+  /** Command lines that work, and what each does. */
+  readonly examples: readonly (readonly [line: string, does: string])[];
+  readonly load: () => Promise<Run>;
+}
+
+export const commands: readonly Command[] = [
+  {
+    name: "start",
+    positionals: [],
+    summary: "Run a node",
+    about:
+      "Runs a node in the foreground until Ctrl-C or SIGTERM. Everything it keeps is in one folder: the same folder\n" +
+      "brings the same log back, also after a crash. A second Ctrl-C leaves at once; nothing acknowledged is lost.",
+    options: [
+      "data",
+      "http",
+      "insecure",
+      "corsOrigins",
+      "durability",
+      "config",
+      "stopTimeoutMs",
+      "logLevel",
+      "logFormat",
+      "json",
+    ],
+    examples: [
+      ["rivulet start", "on 127.0.0.1:7480, data in ./rivulet-data"],
+      ["rivulet start --data /var/lib/rivulet --http 127.0.0.1:9000", "elsewhere"],
+      ["rivulet start --config num.partitions=3", "new topics get three partitions"],
+      ["RIVULET_LOG_LEVEL=debug rivulet start", "every option has a variable"],
+    ],
+    load: async () => (await import("./start.ts")).start,
+  },
+  {
+    name: "topics list",
+    positionals: [],
+    summary: "List the topics",
+    about: "Lists the topics in the order of their names.",
+    options: ["url", "prefix", "internal", "json"],
+    examples: [
+      ["rivulet topics list", "name, partitions, replicas"],
+      ["rivulet topics list --prefix orders --json", "one JSON object a line"],
+    ],
+    load: async () => (await import("./topics.ts")).listTopics,
+  },
+  {
+    name: "topics create",
+    positionals: ["TOPIC"],
+    summary: "Create a topic",
+    about: "Creates a topic. Configs have Kafka's names and defaults.",
+    options: ["url", "partitions", "replicationFactor", "set", "json"],
+    examples: [
+      ["rivulet topics create orders --partitions 3", "three partitions"],
+      ["rivulet topics create clicks --set retention.ms=3600000", "records live for an hour"],
+    ],
+    load: async () => (await import("./topics.ts")).createTopic,
+  },
+  {
+    name: "topics describe",
+    positionals: ["TOPIC"],
+    summary: "Show a topic's partitions and configs",
+    about:
+      "Shows each partition's leader, first offset and end, and the configs that are not at their default.",
+    options: ["url", "json"],
+    examples: [
+      ["rivulet topics describe orders", "for a person"],
+      ["rivulet topics describe orders --json", "everything, every config included"],
+    ],
+    load: async () => (await import("./topics.ts")).describeTopic,
+  },
+  {
+    name: "topics alter",
+    positionals: ["TOPIC"],
+    summary: "Add partitions, set or reset configs",
+    about:
+      "Changes a topic. The number of partitions can only grow, and keys are then placed anew:\n" +
+      "later records of a key may go to another partition than earlier ones.",
+    options: ["url", "partitions", "set", "reset", "json"],
+    examples: [
+      ["rivulet topics alter orders --partitions 6", "grow to six partitions"],
+      ["rivulet topics alter orders --set retention.bytes=1000000000", "keep 1 GB a partition"],
+      ["rivulet topics alter orders --reset retention.bytes", "back to the default"],
+    ],
+    load: async () => (await import("./topics.ts")).alterTopic,
+  },
+  {
+    name: "topics delete",
+    positionals: ["TOPIC"],
+    summary: "Delete a topic and all its records",
+    about: "Deletes a topic with all its records, at once and for good.",
+    options: ["url", "json"],
+    examples: [["rivulet topics delete orders", "the records are gone when it returns"]],
+    load: async () => (await import("./topics.ts")).deleteTopic,
+  },
+  {
+    name: "produce",
+    positionals: ["TOPIC"],
+    summary: "Write records, a line each, from standard input",
+    about:
+      "Reads lines from standard input and writes each as a record. Lines that are there together travel together;\n" +
+      "order is kept, and a line is written once even when an answer was lost and the request was sent again.\n" +
+      "With --json each record's receipt (partition, offset, timestamp) is printed. A line of --format json is an object\n" +
+      "with value, valueJson or valueBase64, and may have key, headers, timestamp, partition; offset is ignored.",
+    options: ["url", "partition", "keySeparator", "readAs", "json"],
+    examples: [
+      ["echo hello | rivulet produce greetings", "one record"],
+      ["rivulet produce greetings", "type records, end with Ctrl-D"],
+      ["echo 'user-1:login' | rivulet produce events --key-separator :", "with a key"],
+      [
+        `echo '{"key":"user-1","valueJson":{"n":1}}' | rivulet produce events --format json`,
+        "a whole record",
+      ],
+    ],
+    load: async () => (await import("./produce.ts")).produce,
+  },
+  {
+    name: "consume",
+    positionals: ["TOPIC"],
+    summary: "Print records, and follow new ones",
+    about:
+      "Prints records as they are written and goes on until Ctrl-C. When the node goes away it waits for it and goes on\n" +
+      "after the last record that it printed. A null value is printed as null. --key-separator is a tab unless given.",
+    options: [
+      "url",
+      "partition",
+      "from",
+      "last",
+      "max",
+      "untilEnd",
+      "printAs",
+      "keySeparator",
+      "json",
+    ],
+    examples: [
+      ["rivulet consume orders", "what is written from now on"],
+      ["rivulet consume orders --until-end", "what is there, then stop"],
+      ["rivulet consume orders --from 2026-01-31T12:00:00Z", "since that time, then follow"],
+      ["rivulet consume orders --from 1200 --partition 0", "from an offset"],
+      ["rivulet consume orders --until-end --format json | jq .key", "whole records"],
+    ],
+    load: async () => (await import("./consume.ts")).consume,
+  },
+  {
+    name: "verify",
+    positionals: ["[DIR]"],
+    summary: "Check every stored byte of a stopped node",
+    about:
+      "Reads everything in a data folder (./rivulet-data unless named) and checks it. Damage is named by file, row,\n" +
+      "topic, partition and offset, and makes the exit code 1. It changes nothing. The node must be stopped.",
+    options: ["data", "json"],
+    examples: [
+      ["rivulet verify", "check ./rivulet-data"],
+      ["rivulet verify /var/lib/rivulet --json", "one JSON object for each damage, then a summary"],
+    ],
+    load: async () => (await import("./verify.ts")).verify,
+  },
+  {
+    name: "status",
+    positionals: [],
+    summary: "Ask a node how it is",
+    about:
+      "Asks a node whether it is ready, and what it holds. The exit code is 1 when it is not ready.",
+    options: ["url", "json"],
+    examples: [
+      ["rivulet status", "the node on this machine"],
+      ["rivulet status --url http://node-2:7480 --json", "another one, for a script"],
+    ],
+    load: async () => (await import("./status.ts")).status,
+  },
+];

@@ -1,0 +1,349 @@
+// One table of options: flags, RIVULET_* variables and --help all come from it.
+//
+// Promise: an option that is not in the table does not exist; a value is parsed once, strictly, whether it came from a
+// flag or from the environment (the flag wins), and the message of a bad one says where it came from, what was wanted
+// and what was found. Left to others: which command takes which option (cli/commands.ts), what an option does.
+
+export interface Option {
+  /** Without the dashes. */
+  readonly flag: string;
+  /** null: there is no such variable, because the option is one command's, not the machine's. */
+  readonly env: string | null;
+  readonly kind: "text" | "integer" | "choice" | "flag" | "list";
+  /** As --help shows it; null: none, and the option may be absent. */
+  readonly default: string | number | boolean | null;
+  /** Inclusive; integers only. */
+  readonly min?: number;
+  readonly max?: number;
+  /** Allowed values of a choice. */
+  readonly choices?: readonly string[];
+  /** What stands for the value in --help: DIR, HOST:PORT, MS. */
+  readonly unit: string;
+  /** One sentence for a person. */
+  readonly why: string;
+}
+
+/** Every option of every command, in the order of --help. */
+export const optionTable = {
+  data: {
+    flag: "data",
+    env: "RIVULET_DATA",
+    kind: "text",
+    default: "./rivulet-data",
+    unit: "DIR",
+    why: "The folder that holds everything the node keeps; made when it is not there",
+  },
+  http: {
+    flag: "http",
+    env: "RIVULET_HTTP",
+    kind: "text",
+    default: "127.0.0.1:7480",
+    unit: "HOST:PORT",
+    why: "Where the HTTP door listens; port 0 takes a free one",
+  },
+  insecure: {
+    flag: "insecure",
+    env: "RIVULET_INSECURE",
+    kind: "flag",
+    default: false,
+    unit: "",
+    why: "Allow an address beyond this machine: whoever reaches it may read, write and delete",
+  },
+  corsOrigins: {
+    flag: "cors-origin",
+    env: "RIVULET_CORS_ORIGIN",
+    kind: "list",
+    default: null,
+    unit: "ORIGIN",
+    why: "An origin whose web pages may ask; may be given more than once",
+  },
+  durability: {
+    flag: "durability",
+    env: "RIVULET_DURABILITY",
+    kind: "choice",
+    choices: ["full", "os"],
+    default: "full",
+    unit: "full|os",
+    why: "full: on the disk before an answer. os: in the system's hands, lost with the machine's power",
+  },
+  config: {
+    flag: "config",
+    env: "RIVULET_CONFIG",
+    kind: "list",
+    default: null,
+    unit: "NAME=VALUE",
+    why: "A broker setting under Kafka's name, e.g. num.partitions=3; may be given more than once",
+  },
+  stopTimeoutMs: {
+    flag: "stop-timeout-ms",
+    env: "RIVULET_STOP_TIMEOUT_MS",
+    kind: "integer",
+    default: 10_000,
+    min: 0,
+    max: 600_000,
+    unit: "MS",
+    why: "How long requests under way may take once the node was told to stop",
+  },
+  logLevel: {
+    flag: "log-level",
+    env: "RIVULET_LOG_LEVEL",
+    kind: "choice",
+    choices: ["debug", "info", "warn", "error"],
+    default: "info",
+    unit: "debug|info|warn|error",
+    why: "The least important line that is logged; logs go to standard error",
+  },
+  logFormat: {
+    flag: "log-format",
+    env: "RIVULET_LOG_FORMAT",
+    kind: "choice",
+    choices: ["auto", "pretty", "json"],
+    default: "auto",
+    unit: "auto|pretty|json",
+    why: "auto: pretty on a terminal, a JSON object a line elsewhere",
+  },
+  url: {
+    flag: "url",
+    env: "RIVULET_URL",
+    kind: "text",
+    default: "http://127.0.0.1:7480",
+    unit: "URL",
+    why: "The node to ask",
+  },
+  partitions: {
+    flag: "partitions",
+    env: null,
+    kind: "integer",
+    default: null,
+    min: 1,
+    max: 10_000,
+    unit: "N",
+    why: "Number of partitions",
+  },
+  replicationFactor: {
+    flag: "replication-factor",
+    env: null,
+    kind: "integer",
+    default: null,
+    min: 1,
+    max: 32_767,
+    unit: "N",
+    why: "Number of replicas of each partition",
+  },
+  set: {
+    flag: "set",
+    env: null,
+    kind: "list",
+    default: null,
+    unit: "NAME=VALUE",
+    why: "A topic config, e.g. retention.ms=3600000; may be given more than once",
+  },
+  reset: {
+    flag: "reset",
+    env: null,
+    kind: "list",
+    default: null,
+    unit: "NAME",
+    why: "A topic config that goes back to its default; may be given more than once",
+  },
+  prefix: {
+    flag: "prefix",
+    env: null,
+    kind: "text",
+    default: null,
+    unit: "TEXT",
+    why: "Only topics whose name begins so",
+  },
+  internal: {
+    flag: "internal",
+    env: null,
+    kind: "flag",
+    default: false,
+    unit: "",
+    why: "Show the topics that Rivulet keeps for itself too",
+  },
+  partition: {
+    flag: "partition",
+    env: null,
+    kind: "integer",
+    default: null,
+    min: 0,
+    max: 9_999,
+    unit: "N",
+    why: "Only this partition",
+  },
+  from: {
+    flag: "from",
+    env: null,
+    kind: "text",
+    default: null,
+    unit: "WHERE",
+    why: "earliest, latest, an offset, or a time as RFC 3339; the default is latest, with --until-end earliest",
+  },
+  last: {
+    flag: "last",
+    env: null,
+    kind: "integer",
+    default: null,
+    min: 0,
+    max: 1_000_000,
+    unit: "N",
+    why: "Begin with the last N records of each partition",
+  },
+  max: {
+    flag: "max",
+    env: null,
+    kind: "integer",
+    default: null,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: "N",
+    why: "Stop after N records",
+  },
+  untilEnd: {
+    flag: "until-end",
+    env: null,
+    kind: "flag",
+    default: false,
+    unit: "",
+    why: "Stop at the end of the topic as it is now, instead of waiting for more",
+  },
+  printAs: {
+    flag: "format",
+    env: null,
+    kind: "choice",
+    choices: ["value", "json", "kv"],
+    default: "value",
+    unit: "value|json|kv",
+    why: "value: the value alone. kv: key, separator, value. json: the whole record, an object a line",
+  },
+  readAs: {
+    flag: "format",
+    env: null,
+    kind: "choice",
+    choices: ["value", "json"],
+    default: "value",
+    unit: "value|json",
+    why: "value: a line is a value. json: a line is a record, as `consume --format json` prints it",
+  },
+  keySeparator: {
+    flag: "key-separator",
+    env: null,
+    kind: "text",
+    default: null,
+    unit: "TEXT",
+    why: "What parts key and value in a line; \\t is a tab",
+  },
+  json: {
+    flag: "json",
+    env: null,
+    kind: "flag",
+    default: false,
+    unit: "",
+    why: "Answer in JSON on standard output",
+  },
+} as const satisfies Record<string, Option>;
+
+export type OptionName = keyof typeof optionTable;
+
+type ValueOf<O extends Option> = O["kind"] extends "flag"
+  ? boolean
+  : O["kind"] extends "list"
+    ? readonly string[]
+    : Optional<O, O["kind"] extends "integer" ? number : ChoiceOf<O>>;
+type Optional<O extends Option, Value> = O["default"] extends null ? Value | null : Value;
+type ChoiceOf<O extends Option> = O extends { choices: readonly (infer Choice)[] }
+  ? Choice
+  : string;
+
+/** The values of all options; those that a command does not take have their defaults. */
+export type Options = { readonly [Name in OptionName]: ValueOf<(typeof optionTable)[Name]> };
+
+/** A flag as it stood on the command line; true for a flag without a value. */
+export interface GivenFlag {
+  readonly flag: string;
+  readonly value: string | true;
+}
+
+/** A value that cannot be used: what a person reads, and exit code 2. */
+export interface OptionFault {
+  readonly ok: false;
+  readonly message: string;
+}
+
+/** The values that flags, environment and defaults give to `names`. The last of two equal flags wins, lists gather. */
+export function readOptions(
+  names: readonly OptionName[],
+  given: readonly GivenFlag[],
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly ok: true; readonly options: Options } | OptionFault {
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries<Option>(optionTable)) {
+    const taken = names.includes(name as OptionName);
+    const texts = taken ? textsOf(option, given, env) : null;
+    if (texts === null) {
+      values[name] = option.default ?? (option.kind === "list" ? [] : null);
+      continue;
+    }
+    const value = parse(option, texts.values);
+    if (isFault(value)) return { ok: false, message: `${texts.origin} ${value.wrong}` };
+    values[name] = value;
+  }
+  return { ok: true, options: values as Options };
+}
+
+/** What was given, and where: the flags, else the variable, else null. An empty variable is as good as none. */
+function textsOf(
+  option: Option,
+  given: readonly GivenFlag[],
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly origin: string; readonly values: readonly (string | true)[] } | null {
+  const flags = given.filter((one) => one.flag === option.flag).map((one) => one.value);
+  if (flags.length > 0) return { origin: `--${option.flag}`, values: flags };
+  const text = option.env === null ? undefined : env[option.env];
+  if (option.env === null || text === undefined || text === "") return null;
+  const values = option.kind === "list" ? text.split(",").map((part) => part.trim()) : [text];
+  return { origin: option.env, values };
+}
+
+interface ParseFault {
+  readonly wrong: string;
+}
+
+const isFault = (value: unknown): value is ParseFault =>
+  typeof value === "object" && value !== null && "wrong" in value;
+
+function parse(option: Option, values: readonly (string | true)[]): unknown {
+  const text = values.at(-1) ?? "";
+  switch (option.kind) {
+    case "flag":
+      return parseFlag(text);
+    case "list":
+      return values.includes(true) ? { wrong: `needs a value: ${option.unit}` } : values;
+    default:
+      if (text === true) return { wrong: `needs a value: ${option.unit}` };
+      return parseOne(option, text);
+  }
+}
+
+function parseOne(option: Option, text: string): unknown {
+  if (option.kind === "integer") return parseInteger(option, text);
+  if (option.choices?.includes(text) === false)
+    return { wrong: `must be one of ${option.choices.join(", ")}, got "${text}"` };
+  if (text === "") return { wrong: `needs a value: ${option.unit}` };
+  return text;
+}
+
+function parseFlag(text: string | true): boolean | ParseFault {
+  if (text === true || text === "true" || text === "1") return true;
+  if (text === "false" || text === "0") return false;
+  return { wrong: `must be true or false, got "${text}"` };
+}
+
+function parseInteger(option: Option, text: string): number | ParseFault {
+  const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  const min = option.min ?? 0;
+  const max = option.max ?? Number.MAX_SAFE_INTEGER;
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  return { wrong: `must be a whole number from ${min} to ${max}, got "${text}"` };
+}
