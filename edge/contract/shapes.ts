@@ -23,7 +23,9 @@ export const timestampSchema = {
   maximum: offsetMax,
   description: "ms since the Unix epoch",
 } as const satisfies Schema;
-const base64: Schema = { type: "string", description: "RFC 4648 standard alphabet, padded" };
+const base64Text = "RFC 4648 standard alphabet, padded";
+const base64: Schema = { type: "string", description: base64Text };
+const base64OrNull: Schema = { type: ["string", "null"], description: base64Text };
 const text: Schema = { type: "string" };
 const textOrNull: Schema = { type: ["string", "null"] };
 
@@ -70,16 +72,16 @@ const recordRead = answer(
     timestamp: { type: "integer", description: "ms since the Unix epoch; -1: the record has none" },
     timestampType: { type: "string", enum: ["LogAppendTime"], description: "Only when it is that" },
     key: textOrNull,
-    keyBase64: base64,
+    keyBase64: base64OrNull,
     value: { ...textOrNull, description: "null is a tombstone" },
-    valueBase64: base64,
+    valueBase64: base64OrNull,
     valueJson: { description: "as=json: the stored text itself" },
     headers: listOf(headerSchema),
   },
   ["timestampType", "key", "keyBase64", "value", "valueBase64", "valueJson"],
 );
 
-const problem = answer(
+const problemMembers = answer(
   {
     type: text,
     title: text,
@@ -109,6 +111,9 @@ const problem = answer(
     "partition",
   ],
 );
+
+/** RFC 9457: a code may bring members of its own. */
+const problem: Schema = { ...problemMembers, additionalProperties: true };
 
 const receipt = answer({
   partition: partitionSchema,
@@ -220,6 +225,10 @@ export const shapes = {
       }),
     ),
     next: textOrNull,
+  }),
+  Producer: answer({
+    producerId: offsetSchema,
+    epoch: { type: "integer", minimum: 0, maximum: 32_767 },
   }),
   LogStart: answer({ partition: partitionSchema, logStartOffset: offsetSchema }),
   Deleted: answer({ name: text, deleted: { type: "boolean" } }),

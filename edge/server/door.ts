@@ -18,6 +18,7 @@ import { Deadlines } from "./deadlines.ts";
 import { answerOptions, refusedAtGate } from "./gate.ts";
 import { DoorMetrics } from "./metrics.ts";
 import { nodeRoutes } from "./node-routes.ts";
+import { producerRoutes } from "./producers.ts";
 import { readRoutes } from "./read.ts";
 import { withTopicIds, type Route } from "./route.ts";
 import type { DoorOptions, Services } from "./services.ts";
@@ -55,6 +56,7 @@ const defaults: DoorOptions = {
 /** The routing table: all that this door can do. */
 export const routes: readonly Route[] = [
   ...nodeRoutes,
+  ...producerRoutes,
   ...withTopicIds([...writeRoutes, ...readRoutes, ...tailRoutes, ...topicRoutes]),
 ];
 

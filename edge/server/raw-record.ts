@@ -28,7 +28,10 @@ export function rawRecord(call: RawCall, value: Uint8Array): RecordsInput {
   const headers = headersOf(call);
   if ("ok" in headers) return headers;
   const timestamp = call.query.timestamp ?? -1;
-  return { ok: true, records: [{ partition: -1, key, value, headers, timestamp }] };
+  return {
+    ok: true,
+    records: [{ partition: -1, dated: timestamp >= 0, key, value, headers, timestamp }],
+  };
 }
 
 function keyOf({ query }: RawCall): Uint8Array | Refusal | null {

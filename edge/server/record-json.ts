@@ -16,6 +16,8 @@ import { clipped, unknownName } from "./validate.ts";
 /** A record as it came in: `timestamp` -1 and `partition` -1 where the body names none. */
 export interface RecordInput extends NewRecord {
   partition: number;
+  /** It brought its own timestamp. */
+  dated: boolean;
   key: Uint8Array | null;
   value: Uint8Array | null;
   headers: readonly RecordHeader[];
@@ -120,6 +122,7 @@ class RecordsParser {
     const reader = this.#reader;
     const record: RecordInput = {
       partition: -1,
+      dated: false,
       key: null,
       value: null,
       headers: noHeaders,
@@ -229,7 +232,10 @@ const readers: Readonly<Record<string, FieldReader>> = {
   keyBase64: (reader, record) => readBase64(reader, (bytes) => (record.key = bytes)),
   headers: readHeaders,
   timestamp: (reader, record) =>
-    readInteger(reader, "ms since the Unix epoch", (n) => (record.timestamp = n)),
+    readInteger(reader, "ms since the Unix epoch", (ms) => {
+      record.timestamp = ms;
+      record.dated = true;
+    }),
   partition: (reader, record) =>
     readInteger(reader, "a partition's number", (n) => (record.partition = n)),
 };

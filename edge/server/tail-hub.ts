@@ -74,7 +74,8 @@ export class TailHub {
   block(place: BlockPlace): Promise<Block | Refusal> {
     const key = `${place.topicId} ${place.partition} ${place.offset} ${place.as}`;
     const known = this.#blocks.get(key);
-    if (known !== undefined) return known;
+    const logStart = this.#topics.get(place.topic)?.logStart(place.partition) ?? 0;
+    if (known !== undefined && place.offset >= logStart) return known;
     const reading = this.#read(place);
     this.#blocks.set(key, reading);
     void this.#keep(key, reading);
@@ -138,11 +139,18 @@ function dataLines(text: string): string {
 /** One subscription for all tailers of a topic. */
 class TopicWaiters {
   readonly wakes = new Set<() => void>();
+  readonly #broker: Broker;
+  readonly #topic: string;
   readonly #world: World;
   readonly #unsubscribe: () => void;
   #due = false;
+  /** Log start of each partition, read when it is asked for after the topic moved: what retention has taken must not come
+   *  out of a block that was read before. */
+  #logStarts: readonly number[] | null = null;
 
   constructor(broker: Broker, world: World, topic: string) {
+    this.#broker = broker;
+    this.#topic = topic;
     this.#world = world;
     this.#unsubscribe = broker.subscribe(topic, () => this.#moved());
   }
@@ -151,7 +159,17 @@ class TopicWaiters {
     this.#unsubscribe();
   }
 
+  /** Cost: a look-up; once after each move, one entry a partition. */
+  logStart(partition: number): number {
+    if (this.#logStarts === null) {
+      const bounds = this.#broker.bounds(this.#topic);
+      this.#logStarts = "ok" in bounds ? [] : bounds.map(({ logStartOffset }) => logStartOffset);
+    }
+    return this.#logStarts[partition] ?? 0;
+  }
+
   #moved(): void {
+    this.#logStarts = null;
     if (this.#due) return;
     this.#due = true;
     this.#world.defer(() => {

@@ -15,7 +15,7 @@ import type {
 } from "../../src/broker/broker.ts";
 import { decodeUtf8 } from "../../src/bytes/unicode.ts";
 import { refuse, type Refusal } from "../../src/errors.ts";
-import { batchBytes, buildBatch } from "../../src/records/batch-builder.ts";
+import { batchBytes, buildBatch, type BatchProducer } from "../../src/records/batch-builder.ts";
 import { headerNames, mediaTypes } from "../contract/names.ts";
 import { offsetSchema, timestampSchema } from "../contract/shapes.ts";
 import { wrongMediaType, type Call } from "./call.ts";
@@ -61,6 +61,18 @@ const conditionHeaders = {
   ...writeHeaders,
   [headerNames.expectedOffset]: {
     schema: { ...offsetSchema, description: "The log end at which the first record must land" },
+  },
+  [headerNames.producerId]: {
+    schema: { ...offsetSchema, description: "From POST /v1/producers; with epoch and sequence" },
+  },
+  [headerNames.producerEpoch]: { schema: { type: "integer", minimum: 0, maximum: 32_767 } },
+  [headerNames.producerSequence]: {
+    schema: {
+      type: "integer",
+      minimum: 0,
+      maximum: 2_147_483_647,
+      description: "Of the request's first record; each partition counts for itself, from 0",
+    },
   },
 } as const satisfies Fields;
 
@@ -154,7 +166,23 @@ function contradiction(call: WriteCall): Refusal | null {
       "Idempotency-Key wants an answer: acks must be all or 1, got 0",
     );
   }
-  return null;
+  const producer = producerOf(call);
+  return producer !== undefined && "ok" in producer ? producer : null;
+}
+
+/** The three producer headers, all or none. */
+function producerOf(call: WriteCall): BatchProducer | Refusal | undefined {
+  const id = call.header[headerNames.producerId];
+  const epoch = call.header[headerNames.producerEpoch];
+  const baseSequence = call.header[headerNames.producerSequence];
+  if (id !== undefined && epoch !== undefined && baseSequence !== undefined) {
+    if (call.header[headerNames.idempotencyKey] === undefined) return { id, epoch, baseSequence };
+    return refuse("invalid_request", "Either Idempotency-Key or the producer headers, not both");
+  }
+  if (id === undefined && epoch === undefined && baseSequence === undefined) return undefined;
+  const detail =
+    "Rivulet-Producer-Id, Rivulet-Producer-Epoch and Rivulet-Producer-Sequence come together";
+  return refuse("invalid_request", detail);
 }
 
 /** What `curl -d` sends by itself; the command that was meant. */
@@ -218,9 +246,11 @@ function buildAppends(
     return refuse("message_too_large", detail, { members: { partition } });
   }
   const expectedOffset = call.header[headerNames.expectedOffset];
+  const producer = producerOf(call);
+  const options = producer === undefined || "ok" in producer ? {} : { producer };
   return placed.groups.map(({ partition, records }, at) => {
     const batch = call.services.slabs.allocate(sizes[at]);
-    buildBatch(batch.bytes, records);
+    buildBatch(batch.bytes, records, options);
     return expectedOffset === undefined
       ? { partition, batch }
       : { partition, batch, conditions: { expectedOffset } };
@@ -285,12 +315,15 @@ function receipt(partition: number, offset: number, timestamp: number): string {
   return `{"partition":${partition},"offset":${offset},"timestamp":${timestamp}}`;
 }
 
+/** A replay says what the first answer said: then the clock stamped all records that brought no timestamp alike, and
+ *  unless others of the batch are dated into the future, that stamp is the batch's largest. */
 function timestampOf(appended: Appended, record: RecordInput): number {
-  return appended.logAppendTime >= 0 ? appended.logAppendTime : record.timestamp;
+  const { logAppendTime, duplicate, maxTimestamp } = appended;
+  if (logAppendTime >= 0) return logAppendTime;
+  return duplicate && !record.dated ? (maxTimestamp ?? record.timestamp) : record.timestamp;
 }
 
 function tellIdempotency(call: WriteCall, outcomes: readonly Outcome[]): void {
-  if (call.header[headerNames.idempotencyKey] === undefined) return;
   let expires = Infinity;
   let replayed = true;
   for (const outcome of outcomes) {
