@@ -61,10 +61,16 @@
 // say). Do not step that node again. What peers send and what you may legitimately ask never throws.
 
 export { RaftBug } from "./bug.ts";
+export {
+  describeConfiguration,
+  describeEntry,
+  describeMessage,
+  describeReady,
+} from "./describe.ts";
 export { entryBytes } from "./entry.ts";
 export { checkState, checkTransition, observe, type Observation } from "./invariants.ts";
 export { MemoryStorage, noMembers } from "./memory-storage.ts";
-export { appendThread, applyThread, isStorageThread } from "./message.ts";
+export { appendThread, applyThread, isStorageThread, newMessage } from "./message.ts";
 export { RawNode } from "./raw-node.ts";
 export { hardStateOf } from "./ready.ts";
 export type { ProgressStatus, Status } from "./status.ts";

@@ -56,7 +56,7 @@ export class MemoryStorage<P> implements Storage<P> {
     return this.#entries.slice(range.start, range.start + fitting(this.#entries, range, maxBytes));
   }
 
-  snapshot(): Snapshot {
+  snapshot(): Snapshot | "unavailable" {
     return this.#snapshot;
   }
 

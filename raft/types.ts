@@ -241,7 +241,8 @@ export interface Config<P> {
   readonly disableProposalForwarding?: boolean;
   /** Propose changes unchecked; one that cannot be applied then throws on every node. Default false. */
   readonly disableConfChangeValidation?: boolean;
-  /** "leaseBased" trusts check-quorum and bounded clock drift instead of asking a quorum. Default "safe". */
+  /** "leaseBased" trusts check-quorum, bounded clock drift, and that no follower restarts within a lease, instead of
+   *  asking a quorum. Default "safe". */
   readonly readOnly?: "safe" | "leaseBased";
   /** A voter refuses a candidate of lower priority whose log is no longer than its own, twice in a row at most, so
    *  that preference delays an election but never prevents one. Default 0. */

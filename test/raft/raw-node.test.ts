@@ -352,6 +352,59 @@ describe("elections", () => {
   });
 });
 
+/** A storage whose snapshot takes a while. */
+class Making extends MemoryStorage<string> {
+  making = true;
+  override snapshot() {
+    return this.making ? "unavailable" : super.snapshot();
+  }
+}
+
+describe("a follower that is behind", () => {
+  test("is found with one probe a term, however long the tails are", () => {
+    // Leader: terms 1, then 3 a hundred times, then 5. Follower: term 1 four times, then 2.
+    const old = Array.from({ length: 100 }, () => 3);
+    const storage = storageOf(three, [1, ...old, 5, 5, 5]);
+    storage.hardState = { term: 5, vote: 1, commit: 1 };
+    const leader = nodeOn(storage);
+    leader.campaign();
+    drive(leader, storage);
+    leader.step(from(2, "MsgVoteResp", { term: 6 }));
+    const lagging = storageOf(three, [1, 1, 1, 1, 2, 2]);
+    lagging.hardState = { term: 5, vote: 0, commit: 1 };
+    const follower = new RawNode({ id: 3, seed: 1, applied: 1 }, lagging);
+    let probes = 0;
+    for (let rounds = 0; rounds < 10; rounds++) {
+      const appends = drive(leader, storage).filter(
+        ({ type, to }) => type === "MsgApp" && to === 3,
+      );
+      probes += appends.length;
+      for (const append of appends) follower.step(append);
+      for (const { messages } of [follower.ready()]) {
+        const responses = messages.flatMap((message) => message.responses);
+        for (const answer of responses.filter(({ to }) => to === 1)) leader.step(answer);
+      }
+    }
+    expect(follower.status().lastIndex).toBe(leader.status().lastIndex);
+    expect(probes).toBeLessThan(6);
+  });
+
+  test("is sent no snapshot while it shows no sign of life", () => {
+    const storage = new Making({ index: 1, term: 1, confState: three, data: null });
+    const leader = leaderOf(storage, { electionTicks: 3 });
+    storage.compact(2);
+    leader.step(from(3, "MsgHeartbeatResp", { term: 2 }));
+    for (let i = 0; i < 3; i++) leader.tick();
+    expect(types(drive(leader, storage))).not.toContain("MsgSnap>3");
+    // The snapshot is made by now, but node 3 has said nothing since the quorum was checked.
+    storage.making = false;
+    leader.propose("x", 1);
+    expect(types(drive(leader, storage))).not.toContain("MsgSnap>3");
+    leader.step(from(3, "MsgHeartbeatResp", { term: 2 }));
+    expect(types(drive(leader, storage))).toContain("MsgSnap>3");
+  });
+});
+
 describe("snapshots", () => {
   const snapshot = { index: 20, term: 3, confState: { ...three, voters: [1, 2] }, data: "state" };
 
