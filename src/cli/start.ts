@@ -1,0 +1,179 @@
+// rivulet start: a node in the foreground, from its first line to its last.
+
+import process from "node:process";
+import { resolve } from "node:path";
+import { parseAddress, type Address } from "../node/address.ts";
+import { createLog, type Log } from "../node/logs.ts";
+import { startNode, type FolderHeld, type RunningNode } from "../node/node.ts";
+import { stopWish } from "../node/process.ts";
+import { optionTable, type Option } from "../options.ts";
+import { nearestName } from "../cluster/nearest-name.ts";
+import { version } from "../version.ts";
+import { systemWorld } from "../world.ts";
+import type { Call } from "./commands.ts";
+import { Failure } from "./failure.ts";
+
+export async function start(call: Call): Promise<number> {
+  const { options, terminal } = call;
+  const address = addressOf(call);
+  const settings = settingsOf(options.config);
+  const format = options.logFormat === "auto" ? autoFormat(call) : options.logFormat;
+  const log = createLog({
+    level: options.logLevel,
+    format,
+    world: systemWorld,
+    write: (line) => terminal.say(line.slice(0, -1)),
+  });
+  warnOfUnknownVariables(terminal.env, log);
+  const wish = stopWish(systemWorld, log);
+  const node = await startOrExplain(call, { address, settings, log });
+  await tellReady(call, node);
+  const { url, startMs } = node;
+  const readyMs = Math.round(startMs);
+  log.write("info", "Ready", { url, data: resolve(options.data), readyMs, pid: process.pid });
+  const { why } = await wish;
+  return await stop(node, { why, log, graceMs: options.stopTimeoutMs });
+}
+
+function autoFormat({ terminal }: Call): "pretty" | "json" {
+  return terminal.watched ? "pretty" : "json";
+}
+
+function addressOf({ options }: Call): Address {
+  const address = parseAddress(options.http);
+  if (address === null)
+    throw new Failure(`--http must be HOST:PORT, such as 127.0.0.1:7480, got "${options.http}"`);
+  if (!address.loopback && !options.insecure) {
+    const why = "whoever reaches it could read, write and delete everything";
+    throw new Failure(
+      `${options.http} can be reached from beyond this machine, and ${why}.\n` +
+        `If the network is yours alone: rivulet start --http ${options.http} --insecure`,
+    );
+  }
+  return address;
+}
+
+function settingsOf(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1) throw new Failure(`--config must be NAME=VALUE, got "${pair}"`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+/** A misspelt variable would otherwise be a setting that silently does nothing. */
+function warnOfUnknownVariables(env: Call["terminal"]["env"], log: Log): void {
+  const known = Object.values<Option>(optionTable).flatMap(({ env: name }) => name ?? []);
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith("RIVULET_") || known.includes(name)) continue;
+    if (name === "RIVULET_LAUNCHER_PIPE") continue;
+    log.write("warn", "Unknown variable has no effect", {
+      name,
+      nearest: nearestName(name, known) ?? undefined,
+    });
+  }
+}
+
+interface Ground {
+  readonly address: Address;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly log: Log;
+}
+
+async function startOrExplain(
+  call: Call,
+  { address, settings, log }: Ground,
+): Promise<RunningNode> {
+  const { data, corsOrigins, durability } = call.options;
+  try {
+    const node = await startNode({
+      storage: { dir: data },
+      http: address,
+      version,
+      corsOrigins,
+      durability,
+      settings,
+      log,
+    });
+    if ("heldBy" in node) throw folderHeld(data, node);
+    return node;
+  } catch (fault) {
+    throw (await portTaken(address, fault)) ?? fault;
+  }
+}
+
+function folderHeld(data: string, { heldBy }: FolderHeld): Failure {
+  const who = heldBy === null ? "Another process" : `A node (pid ${heldBy.pid})`;
+  const since = heldBy === null ? "" : ` since ${new Date(heldBy.startedAt).toISOString()}`;
+  const lines = [`${who} uses the data folder ${resolve(data)}${since}.`];
+  if (heldBy !== null && heldBy.url !== "")
+    lines.push(`Ask it:             rivulet status --url ${heldBy.url}`);
+  if (heldBy !== null) lines.push(`Or stop it:         kill ${heldBy.pid}`);
+  lines.push("Or run another one: rivulet start --data ./rivulet-data-2 --http 127.0.0.1:7481");
+  return new Failure(lines.join("\n"));
+}
+
+async function portTaken(address: Address, fault: unknown): Promise<Failure | null> {
+  const code = fault instanceof Error && "code" in fault ? fault.code : null;
+  const { host, port } = address;
+  if (code === "EACCES")
+    return new Failure(`Cannot listen on ${host}:${port}: not permitted. Try a port above 1023`);
+  if (code === "EADDRNOTAVAIL")
+    return new Failure(`Cannot listen on ${host}:${port}: no such address on this machine`);
+  if (code !== "EADDRINUSE") return null;
+  const { portOwner } = await import("../node/port-owner.ts");
+  const owner = (await portOwner(host, port)) ?? "another process";
+  const next = port < 65_535 ? port + 1 : 0;
+  return new Failure(
+    `Port ${port} of ${host} is taken by ${owner}.\n` +
+      `Another port: rivulet start --http ${host}:${next}\n` +
+      `Any free one: rivulet start --http ${host}:0`,
+    { cause: fault },
+  );
+}
+
+/** What a person needs next, or one JSON object for a program that waits for it. */
+async function tellReady({ options, terminal }: Call, node: RunningNode): Promise<void> {
+  const data = resolve(options.data);
+  const { durability } = options;
+  const { url } = node;
+  const readyMs = Math.round(node.startMs);
+  if (options.json) {
+    const { nodeId, clusterId } = node.broker.status();
+    const told = { url, data, durability, readyMs, pid: process.pid, version, nodeId, clusterId };
+    return terminal.out(`${JSON.stringify(told)}\n`);
+  }
+  const meaning =
+    durability === "full"
+      ? "an answer means: on the disk"
+      : "an answer means: in the system's hands";
+  await terminal.out(
+    [
+      `Rivulet ${version} is ready in ${readyMs} ms`,
+      `  URL         ${url}`,
+      `  Data        ${data}`,
+      `  Durability  ${durability} (${meaning})`,
+      "",
+      "Write a record:",
+      `  curl ${url}/v1/topics/greetings/records -H 'content-type: text/plain' -d 'hello'`,
+      "Watch the topic live, in another terminal:",
+      `  curl -N '${url}/v1/topics/greetings/tail?from=earliest'`,
+      "",
+      "",
+    ].join("\n"),
+  );
+}
+
+async function stop(
+  node: RunningNode,
+  { why, log, graceMs }: { readonly why: string; readonly log: Log; readonly graceMs: number },
+): Promise<number> {
+  log.write("info", "Stopping", { why });
+  const began = systemWorld.monotonic();
+  await node.stop({ graceMs });
+  const tookMs = Math.round(systemWorld.monotonic() - began);
+  log.write("info", "Stopped", { tookMs });
+  return 0;
+}

@@ -1,0 +1,67 @@
+// rivulet status: what a node says of itself.
+
+import { Client, isObject } from "./client.ts";
+import type { Call } from "./commands.ts";
+
+/** Numbers of /metrics that tell a person something, and what to call them. */
+const shown: readonly (readonly [metric: string, label: string])[] = [
+  ["rivulet_topics", "topics"],
+  ["rivulet_partitions", "partitions"],
+  ["rivulet_journal_used_bytes", "bytes on disk"],
+  ["rivulet_disk_free_bytes", "bytes free"],
+];
+
+export async function status({ options, terminal }: Call): Promise<number> {
+  const client = new Client(options.url);
+  const { json, headers } = await client.ask("/readyz", { accept: [503] });
+  const answer = isObject(json) ? json : {};
+  const metrics = readMetrics(await (await client.send("/metrics")).text());
+  const told = {
+    url: options.url,
+    ready: answer.ready === true,
+    reason: typeof answer.reason === "string" ? answer.reason : null,
+    version: headers.get("rivulet-version"),
+    node: headers.get("rivulet-node"),
+    term: headers.get("rivulet-term"),
+    ...Object.fromEntries(shown.map(([metric]) => [camel(metric), metrics.get(metric) ?? null])),
+  };
+  if (options.json) await terminal.out(`${JSON.stringify(told)}\n`);
+  else await terminal.out(`${forPerson(told, metrics)}\n`);
+  return told.ready ? 0 : 1;
+}
+
+function forPerson(
+  told: {
+    readonly url: string;
+    readonly ready: boolean;
+    readonly reason: string | null;
+    readonly version: string | null;
+    readonly node: string | null;
+  },
+  metrics: ReadonlyMap<string, number>,
+): string {
+  const state = told.ready ? "is ready" : `is not ready: ${told.reason ?? "it does not say why"}`;
+  const rows = shown.flatMap(([metric, label]) => {
+    const value = metrics.get(metric);
+    return value === undefined ? [] : [`  ${label.padEnd(14)} ${value}`];
+  });
+  return [
+    `Node ${told.node ?? "?"} at ${told.url} ${state}`,
+    `  version        ${told.version ?? "?"}`,
+    ...rows,
+  ].join("\n");
+}
+
+/** Samples without labels of a Prometheus text page. */
+function readMetrics(page: string): ReadonlyMap<string, number> {
+  const samples = page.split("\n").map((line) => /^([a-z_]+) (\S+)$/.exec(line));
+  return new Map(
+    samples.flatMap((sample) => (sample === null ? [] : [[sample[1], Number(sample[2])] as const])),
+  );
+}
+
+function camel(metric: string): string {
+  return metric
+    .replace(/^rivulet_/, "")
+    .replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
