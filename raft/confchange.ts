@@ -241,8 +241,10 @@ function refused(reason: string): ChangeResult {
   return { ok: false, reason };
 }
 
-function ascending(ids: ReadonlySet<NodeId>): NodeId[] {
-  return [...ids].sort((a, b) => a - b);
+const nobody: readonly NodeId[] = Object.freeze([]);
+
+function ascending(ids: ReadonlySet<NodeId>): readonly NodeId[] {
+  return ids.size === 0 ? nobody : [...ids].sort((a, b) => a - b);
 }
 
 function difference(before: readonly NodeId[], after: ReadonlySet<NodeId>): number {

@@ -43,7 +43,8 @@
 // configuration that is left automatically. New nodes come in as learners, and are made voters when they have caught up.
 //
 // PAYLOADS ELSEWHERE. Storage.entries() may answer "unavailable" and begin to read; when it has them, call
-// entriesFetched(to). Until then nothing but heartbeats goes to that peer. Terms and indexes must always be at hand.
+// entriesFetched(to), also when reading failed: it is then asked again. Until then nothing but heartbeats goes to that
+// peer, and nothing is applied. Terms and indexes must always be at hand.
 //
 // SNAPSHOTS. When a follower needs entries that are compacted, the core asks Storage.snapshot(to) and sends a MsgSnap.
 // If its data travels by another way, send that when you see the message. Call reportSnapshot(to, ...) in either case:
@@ -58,7 +59,8 @@
 // nodes: reportActive(peer) then stands for a heartbeat's answer, forgetLeader() for its absence.
 //
 // WHEN IT THROWS, it is a RaftBug: an invariant is broken, here or in storage (a commit index beyond the end of the log,
-// say). Do not step that node again. What peers send and what you may legitimately ask never throws.
+// say; or entries that a decoder mixed up). Do not step that node again. What correct peers send, in whatever order and
+// however often it arrives, and what you may legitimately ask, never throws.
 
 export { RaftBug } from "./bug.ts";
 export {

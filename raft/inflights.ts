@@ -6,14 +6,17 @@
 
 import { bug } from "./bug.ts";
 
+/** The ring of every window that was never used: never written to, since a window grows before it takes anything. */
+const unused: number[] = [];
+
 export class Inflights {
   readonly #size: number;
   readonly #maxBytes: number;
   #start = 0;
   #count = 0;
   #bytes = 0;
-  #indexes: number[] = [];
-  #sizes: number[] = [];
+  #indexes: number[] = unused;
+  #sizes: number[] = unused;
 
   constructor(size: number, maxBytes: number) {
     this.#size = size;

@@ -100,6 +100,7 @@ export class Log<P> {
   ): number | null {
     if (!this.matches(previous.index, previous.term)) return null;
     const last = previous.index + entries.length;
+    checkContiguous(previous.index, entries);
     const at = this.#firstMissing(entries);
     if (at < entries.length) this.append(at === 0 ? entries : entries.slice(at));
     // Beyond `last` this log may still hold a stale tail that the leader's commit does not speak of.
@@ -231,5 +232,13 @@ export class Log<P> {
     const more = this.#unstableSlice(this.unstable.offset, end, left);
     if (more.length === 1 && entriesBytes(more) > left) return stable;
     return stable.concat(more);
+  }
+}
+
+/** An append whose entries do not follow one another was mixed up on its way: nothing of it may enter the log. */
+function checkContiguous(previous: number, entries: readonly Entry<unknown>[]): void {
+  for (let at = 0; at < entries.length; at++) {
+    const { index } = entries[at];
+    if (index !== previous + 1 + at) bug(`Cannot append ${index}: wanted ${previous + 1 + at}`);
   }
 }

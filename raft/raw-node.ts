@@ -1,8 +1,8 @@
 // One participant of one Raft group: the whole surface of the core. Synchronous, single-threaded, deterministic.
 //
 // Promise: it acts only inside these calls; the same calls in the same order give the same result. Nothing here throws
-// on a host's legitimate use or on anything that a peer may send; a broken invariant throws RaftBug. Left to others:
-// driving it (the essay in index.ts says how).
+// on a host's legitimate use or on what correct peers send, in any order; a broken invariant throws RaftBug. Left to
+// others: driving it (the essay in index.ts says how).
 
 import { bug } from "./bug.ts";
 import { leaveJointChange } from "./confchange.ts";
@@ -73,6 +73,7 @@ export class RawNode<P> {
   /** Appends one entry. `bytes`: size of data for the limits, an integer >= 0; an entry of 0 bytes is never refused for
    *  its size. Cost: O(followers). */
   propose(data: P, bytes: number): Proposed {
+    checkBytes(bytes);
     return propose(this.core, [{ type: "normal", data, change: null, bytes }]);
   }
 
@@ -83,6 +84,7 @@ export class RawNode<P> {
     payload?: { readonly data: P; readonly bytes: number },
   ): Proposed {
     const { data = null, bytes = 0 } = payload ?? {};
+    checkBytes(bytes);
     return propose(this.core, [{ type: "confChange", data, change, bytes }]);
   }
 
@@ -202,5 +204,12 @@ export class RawNode<P> {
   /** A copy of what this node knows. Allocates; not for hot paths. */
   status(): Status {
     return statusOf(this.core);
+  }
+}
+
+/** A size that is no size would spoil every sum that limits memory. */
+function checkBytes(bytes: number): void {
+  if (!(Number.isSafeInteger(bytes) && bytes >= 0)) {
+    bug(`Cannot propose: bytes must be an integer >= 0, got ${bytes}`);
   }
 }

@@ -118,3 +118,11 @@ for (const window of [1, 16]) {
     run([new Member(1, [1])], { commits: 200_000, window }),
   );
 }
+
+const idle = 10_000;
+Bun.gc(true);
+const before = process.memoryUsage().heapUsed;
+const replicas = Array.from({ length: idle }, (_, at) => new Member(1 + (at % 3), [1, 2, 3]));
+Bun.gc(true);
+const perReplica = (process.memoryUsage().heapUsed - before) / replicas.length;
+console.log(`idle replica of three, storage included: ${Math.round(perReplica)} B of heap`);

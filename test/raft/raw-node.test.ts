@@ -452,6 +452,15 @@ describe("a configuration that cannot work is refused at construction", () => {
   }
 });
 
+test("entries that do not follow one another, and sizes that are no sizes, are a RaftBug", () => {
+  const node = nodeOn(storageOf(three));
+  const entries = [entry(2, 2), entry(4, 2)];
+  const append = from(2, "MsgApp", { term: 2, index: 1, logTerm: 1, entries });
+  expect(() => node.step(append)).toThrow("Cannot append 4: wanted 3");
+  expect(() => nodeOn(storageOf(alone)).propose("x", -1)).toThrow("got -1");
+  expect(() => nodeOn(storageOf(alone)).propose("x", Number.NaN)).toThrow("got NaN");
+});
+
 test("misuse that would corrupt is a RaftBug: advance() beside asynchronous writes", () => {
   expect(() => nodeOn(storageOf(three)).advance()).toThrow(RaftBug);
 });
