@@ -1,6 +1,6 @@
 // The door on Bun.serve.
 //
-// Seen on Bun 1.4: the idle timeout closes a connection whose head only drips; a body's stream holds to back-pressure;
+// Seen on Bun 1.4: a head that only drips is cut off after about 11 s, whatever the idle timeout; a body's stream holds to back-pressure;
 // `connection: close` on an answer closes the connection with the body unread; a response stream is pulled only as fast
 // as its socket drains. Bun's own limit of heads is 16 KiB unless node:http is told otherwise.
 
@@ -8,7 +8,7 @@ import http from "node:http";
 import { limits } from "../src/limits.ts";
 import { urlOf, type Served, type ServeOptions } from "./serve.ts";
 
-/** Longer than the longest wait of a poll would not help: its connection is told apart below. */
+/** Silence after which a connection is closed: above limits.waitMsMax and the tail's 15 s between comments. */
 const idleSeconds = 60;
 
 export async function serveOnBun({ door, host, port }: ServeOptions): Promise<Served> {
