@@ -99,7 +99,7 @@ class Gathering {
   async fill(): Promise<void> {
     for (const position of this.#positions) {
       if (this.bytes >= this.#request.maxBytes) return;
-      await this.#fillOne(position);
+      if (!position.asked || position.behind) await this.#fillOne(position);
     }
   }
 
@@ -133,6 +133,8 @@ class Gathering {
 class Position {
   readonly slot: PartitionSlot | null;
   refusal: Refusal | null = null;
+  /** It was read once at least: an offset outside the log would have been refused. */
+  asked = false;
   /** There is more to read, but no batch of it fits any more. */
   full = false;
   readonly #partition: number;
@@ -160,6 +162,7 @@ class Position {
   /** Reads on; the bytes that were added. `first`: one whole batch comes even when it is larger than `budget`. */
   async read(budget: number, first: boolean): Promise<number> {
     if (this.slot === null || this.refusal !== null || this.full) return 0;
+    this.asked = true;
     const log = await this.slot.log();
     if ("ok" in log) return this.#refused(log);
     const room = Math.min(budget, this.#room);

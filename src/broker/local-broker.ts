@@ -211,9 +211,13 @@ export class LocalBroker implements Broker {
 
   #unready(): string | null {
     if (this.#closing !== null) return "the node is stopping";
-    const { state, detail } = this.#parts.journal.health();
+    const { journal, controller } = this.#parts;
+    const { state, detail } = journal.health();
     if (state === "full" || state === "failed") return `storage is ${state}: ${detail}`;
-    return this.#parts.controller.ready ? null : "the controller has no leader";
+    if (controller.ready) return null;
+    // Nobody else would: the next command may be far away.
+    controller.recover();
+    return "the controller has no leader";
   }
 }
 

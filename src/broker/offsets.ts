@@ -33,9 +33,8 @@ export class Offsets {
     const topic = this.#topics.byName(name);
     if (topic === null) return unknownTopic(name);
     return topic.state.assignments.map((_, partition) => {
-      const { logStartOffset, highWatermark, logEndOffset, lastStableOffset } = topic
-        .slot(partition)!
-        .bounds();
+      const { logStartOffset, highWatermark, logEndOffset, lastStableOffset } =
+        topic.bounds(partition);
       return { partition, logStartOffset, highWatermark, logEndOffset, lastStableOffset };
     });
   }
@@ -85,7 +84,6 @@ async function find(topic: Topic, { partition, at }: WantedOffset): Promise<Foun
     if ("ok" in log) return { ...log, partition };
     return await findTimestamp(log, partition, at.timestamp);
   }
-  if (slot.removed) return { ...unknownPartition(topic.name, partition), partition };
   const { logStartOffset, lastStableOffset, leaderEpoch } = slot.bounds();
   const offset = at === "earliest" ? logStartOffset : lastStableOffset;
   return { ok: true, partition, offset, timestamp: -1, leaderEpoch };

@@ -9,7 +9,8 @@
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
 import type { LogBounds, PartitionLog, PartitionLogs } from "./partition-log.ts";
 
-const empty: LogBounds = {
+/** Bounds of a log that nothing was ever written to. */
+export const emptyBounds: LogBounds = {
   logStartOffset: 0,
   highWatermark: 0,
   lastStableOffset: 0,
@@ -29,12 +30,12 @@ export class PartitionSlot {
 
   constructor(
     logs: PartitionLogs,
-    of: { readonly topic: string; readonly topicId: string; readonly partition: number },
+    of: { readonly topic: string; readonly partition: number; readonly groupId: string },
   ) {
     this.#logs = logs;
     this.topic = of.topic;
     this.partition = of.partition;
-    this.groupId = `${of.topicId}/${of.partition}`;
+    this.groupId = of.groupId;
   }
 
   /** The log if it is open now, else null. */
@@ -56,12 +57,7 @@ export class PartitionSlot {
 
   /** Bounds without opening the log. */
   bounds(): LogBounds {
-    return this.#log?.bounds() ?? this.#logs.peek(this.groupId)?.bounds ?? empty;
-  }
-
-  /** Live batch bytes, without opening the log. */
-  bytes(): number {
-    return this.#logs.peek(this.groupId)?.bytes ?? 0;
+    return this.#log?.bounds() ?? this.#logs.peek(this.groupId)?.bounds ?? emptyBounds;
   }
 
   /** Calls wake when the log has moved or the partition is removed, until the answer is called. */

@@ -9,7 +9,6 @@ import type { Controller } from "../cluster/controller.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Timer, World } from "../world.ts";
 import type { Keep, PartitionLogs } from "./partition-log.ts";
-import type { PartitionSlot } from "./partition-slot.ts";
 import type { Topic, Topics } from "./topics.ts";
 
 export interface RetentionParts {
@@ -74,22 +73,22 @@ export class Retention {
       // The settings may change between two partitions: each takes the newest.
       const keep = keepOf(topic, this.#parts.world.now());
       if (keep === null || topic.deleted || this.#stopped) return;
-      const slot = topic.slot(partition);
-      if (slot !== null && slot.bytes() > 0 && !(await this.#cut(slot, keep))) this.failures += 1;
+      if (topic.bytes(partition) > 0 && !(await this.#cut(topic, partition, keep)))
+        this.failures += 1;
     }
   }
 
   /** False when the partition could not be cut. */
-  async #cut(slot: PartitionSlot, keep: Keep): Promise<boolean> {
+  async #cut(topic: Topic, partition: number, keep: Keep): Promise<boolean> {
     try {
-      if (!(await this.#parts.logs.retentionDue(slot.groupId, keep))) return true;
-      const log = await slot.log();
-      if ("ok" in log) return slot.removed;
+      if (!(await this.#parts.logs.retentionDue(topic.groupId(partition), keep))) return true;
+      const log = await topic.slot(partition)?.log();
+      if (log === undefined || "ok" in log) return topic.deleted;
       const cut = await log.applyRetention(keep);
-      return cut.ok || slot.removed;
+      return cut.ok || topic.deleted;
     } catch {
       // The disk's fault shows in the journal's health; the next round tries again.
-      return slot.removed;
+      return topic.deleted;
     }
   }
 }

@@ -14,8 +14,8 @@ import {
   type TopicSettings,
 } from "../cluster/topic-settings.ts";
 import type { PartitionDescription, TopicDescription, TopicView } from "./broker.ts";
-import type { PartitionLogs } from "./partition-log.ts";
-import { PartitionSlot } from "./partition-slot.ts";
+import type { LogBounds, PartitionLogs } from "./partition-log.ts";
+import { emptyBounds, PartitionSlot } from "./partition-slot.ts";
 
 export class Topic {
   #state: TopicState;
@@ -64,16 +64,33 @@ export class Topic {
     return this.#view;
   }
 
-  /** null when the topic has no such partition. */
+  /** The partition's slot, made on first use; null when the topic has no such partition, or has it no more. */
   slot(partition: number): PartitionSlot | null {
     const known = this.#slots[partition];
     if (known !== undefined) return known;
-    if (!Number.isInteger(partition) || partition < 0 || partition >= this.partitions) return null;
-    const { name, topicId } = this.#state;
-    const slot = new PartitionSlot(this.#logs, { topic: name, topicId, partition });
+    if (this.#deleted || !Number.isInteger(partition)) return null;
+    if (partition < 0 || partition >= this.partitions) return null;
+    const groupId = this.groupId(partition);
+    const slot = new PartitionSlot(this.#logs, { topic: this.name, partition, groupId });
     this.#slots[partition] = slot;
     slot.onWake(() => this.#wake());
     return slot;
+  }
+
+  /** "<topicId>/<partition>". */
+  groupId(partition: number): string {
+    return `${this.#state.topicId}/${partition}`;
+  }
+
+  /** Where the partition's log begins and ends, without opening it or making its slot. */
+  bounds(partition: number): LogBounds {
+    const known = this.#slots[partition];
+    return known?.bounds() ?? this.#logs.peek(this.groupId(partition))?.bounds ?? emptyBounds;
+  }
+
+  /** Live batch bytes, without opening the log. */
+  bytes(partition: number): number {
+    return this.#logs.peek(this.groupId(partition))?.bytes ?? 0;
   }
 
   /** Calls wake after each advance of any partition, after a change of the topic and after its deletion. */
@@ -94,7 +111,10 @@ export class Topic {
   /** Wakes everyone; the slots refuse from now on. Settles when every partition's bytes are dead. */
   async delete(): Promise<void> {
     this.#deleted = true;
-    const removals = this.#state.assignments.map((_, partition) => this.slot(partition)!.remove());
+    const removals = this.#state.assignments.map(
+      (_, partition) =>
+        this.#slots[partition]?.remove() ?? this.#logs.remove(this.groupId(partition)),
+    );
     this.#wake();
     await Promise.all(removals);
   }
@@ -113,11 +133,10 @@ export class Topic {
 
   describePartitions(nodeId: number): readonly PartitionDescription[] {
     return this.#state.assignments.map((replicas, partition) => {
-      const slot = this.slot(partition)!;
-      const { leaderEpoch, logStartOffset, highWatermark } = slot.bounds();
+      const { leaderEpoch, logStartOffset, highWatermark } = this.bounds(partition);
       const nodes = replicas.map((replica) => replica.nodeId);
       const leader = nodes.includes(nodeId) ? nodeId : null;
-      const bytes = slot.bytes();
+      const bytes = this.bytes(partition);
       return {
         partition,
         leader,

@@ -34,6 +34,7 @@ export class Controller implements StateMachine {
   readonly #waiters = new Map<LogIndex, Waiter>();
   #appliedSinceSnapshot = 0;
   #cutting = false;
+  #recovering = false;
 
   private constructor(listener: ChangeListener) {
     this.#listener = listener;
@@ -56,13 +57,23 @@ export class Controller implements StateMachine {
     return this.#state;
   }
 
-  /** The confirmed term. */
+  /** Term of the newest committed entry. */
   get term(): Term {
-    return this.#leader().role.term;
+    return this.#leader().confirmedTerm;
   }
 
   get ready(): boolean {
     return this.#leader().ready;
+  }
+
+  /** Leads again after a failed write, in the background; a further fault leaves things as they are. */
+  recover(): void {
+    if (this.#recovering || this.ready) return;
+    this.#recovering = true;
+    const over = (): void => {
+      this.#recovering = false;
+    };
+    this.#leader().lead().then(over, over);
   }
 
   /** Proposes the command; settles when it is applied, or with a refusal (sideEffects unknown when it may still

@@ -178,6 +178,14 @@ describe("controller trouble", () => {
     expect(broker.topic("t")).toBeNull();
   });
 
+  test("a controller that lost its term is not ready, and leads again by itself", async () => {
+    const { host, broker } = await start();
+    host.replicas.get("controller")!.ready = false;
+    expect(broker.status()).toMatchObject({ ready: false, reason: "the controller has no leader" });
+    await settle();
+    expect(broker.status()).toMatchObject({ ready: true, reason: null });
+  });
+
   test("writers to one unknown topic create it once, and one of them is told so", async () => {
     const { broker } = await start();
     const views = await Promise.all(

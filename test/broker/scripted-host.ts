@@ -15,7 +15,8 @@ import { logIndex, offset, replicaNumber, term } from "../../src/quantities.ts";
 class ScriptedReplica implements Replica {
   readonly number = replicaNumber(0);
   readonly role = { leader: true, term: term(1), leaderId: 1 };
-  readonly ready = true;
+  /** A test makes it false; lead() makes it true again. */
+  ready = true;
   readonly nextOffset = offset(0);
   readonly logStart = { index: logIndex(1), prevTerm: term(0), offset: offset(0) };
   readonly groupId: string;
@@ -78,6 +79,7 @@ class ScriptedReplica implements Replica {
     this.machine.onLost(at, refusal);
   }
   lead() {
+    this.ready = true;
     return Promise.resolve(term(1));
   }
   advanceLogStart() {
