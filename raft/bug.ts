@@ -4,6 +4,7 @@
 // disk or a host's legitimate use; after one, the node must not be stepped again. (raft/ imports nothing from outside,
 // so it does not share src/assert.ts.)
 
+/** A broken invariant: not retryable, not caused by input. The message names the values. */
 export class RaftBug extends Error {
   override readonly name = "RaftBug";
 }

@@ -99,7 +99,8 @@ class Working {
   /** A new member counts as active, so that the next check of the quorum does not depose the leader for it. */
   #welcome(id: NodeId, as: { readonly isLearner: boolean }): void {
     const next = Math.max(this.#base.lastIndex, 1);
-    const progress = Progress.fresh(next, as.isLearner, this.#base.window);
+    const progress = Progress.fresh(next, this.#base.window);
+    progress.isLearner = as.isLearner;
     progress.recentActive = true;
     this.members.set(id, progress);
   }

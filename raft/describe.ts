@@ -66,6 +66,7 @@ export function describeAsJson(entry: Entry<unknown>): string {
   return change === "" ? "EntryConfChangeV2" : `EntryConfChangeV2 ${change}`;
 }
 
+/** term/index and what the format says of the rest, by default the payload as JSON. */
 export function describeEntry<P>(entry: Entry<P>, format: EntryFormat<P> = describeAsJson): string {
   return `${entry.term}/${entry.index} ${format(entry)}`;
 }
@@ -165,6 +166,7 @@ export function describeVoters({ incoming, outgoing }: Voters): string {
   return outgoing.length === 0 ? idSet(incoming) : `${idSet(incoming)}&&${idSet(outgoing)}`;
 }
 
+/** voters=(1 2)&&(1 3) learners=(4) learners_next=(3) autoleave: what there is of it. */
 export function describeConfiguration(configuration: Configuration): string {
   const { voters, learners, learnersNext, autoLeave } = configuration;
   let text = `voters=${describeVoters(voters)}`;

@@ -25,6 +25,7 @@ export interface Observation {
   readonly firstIndex: number;
 }
 
+/** What checkTransition() compares. Cost: O(1). */
 export function observe<P>(node: RawNode<P>): Observation {
   const { term, vote, lead, role, log } = node.core;
   const { committed, applying, applied } = log;
@@ -33,6 +34,7 @@ export function observe<P>(node: RawNode<P>): Observation {
   return { term, vote, lead, role, committed, committedTerm, applying, applied, firstIndex };
 }
 
+/** Throws RaftBug when the participant contradicts itself. Cost: O(members + unstable entries). */
 export function checkState<P>(node: RawNode<P>): void {
   const { core } = node;
   checkLog(core);

@@ -8,6 +8,7 @@ import { fitting } from "./entry.ts";
 import type { Entries } from "./log.ts";
 import type { ConfState, Entry, HardState, Snapshot, Storage } from "./types.ts";
 
+/** The configuration of a node that was not told one yet. */
 export const noMembers: ConfState = {
   voters: [],
   votersOutgoing: [],
@@ -18,6 +19,7 @@ export const noMembers: ConfState = {
 
 const nothing: Snapshot = { index: 0, term: 0, confState: noMembers, data: null };
 
+/** A Storage in an array, founded on a snapshot (default: nothing at all). Entries and snapshots are held, not copied. */
 export class MemoryStorage<P> implements Storage<P> {
   hardState: HardState | null = null;
   #snapshot: Snapshot;

@@ -17,6 +17,8 @@ export type Draft<P> = { -readonly [K in keyof Message<P>]: Message<P>[K] };
 export const noEntries: readonly never[] = Object.freeze([]);
 const noResponses: readonly never[] = Object.freeze([]);
 
+/** An empty message: for the core, and for a decoder, which fills in what it read. Every field is there, so that all
+ *  messages share one hidden class. */
 export function newMessage<P>(type: MessageType, to: NodeId, from: NodeId): Draft<P> {
   return {
     type,
@@ -84,6 +86,7 @@ export const messageTypes: Readonly<Record<MessageType, TypeFacts>> = {
   MsgForgetLeader: peer,
 };
 
+/** True for the two local targets, whose messages must not be lost or reordered. */
 export function isStorageThread(id: NodeId): boolean {
   return id === appendThread || id === applyThread;
 }

@@ -38,22 +38,22 @@ export class Progress {
   flowPaused = false;
   /** The storage is reading entries for this follower; entriesFetched() ends it. */
   awaitingEntries = false;
-  isLearner: boolean;
+  isLearner = false;
   readonly inflights: Inflights;
 
-  constructor(next: number, isLearner: boolean, inflights: Inflights) {
+  constructor(next: number, inflights: Inflights) {
     this.next = next;
-    this.isLearner = isLearner;
     this.inflights = inflights;
   }
 
-  static fresh(next: number, isLearner: boolean, window: Window): Progress {
-    return new Progress(next, isLearner, new Inflights(window.maxMessages, window.maxBytes));
+  static fresh(next: number, window: Window): Progress {
+    return new Progress(next, new Inflights(window.maxMessages, window.maxBytes));
   }
 
   /** A copy for a configuration under construction; the window is shared, it is not touched there. */
   copy(): Progress {
-    const copy = new Progress(this.next, this.isLearner, this.inflights);
+    const copy = new Progress(this.next, this.inflights);
+    copy.isLearner = this.isLearner;
     copy.match = this.match;
     copy.sentCommit = this.sentCommit;
     copy.state = this.state;

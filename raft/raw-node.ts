@@ -40,6 +40,8 @@ import type {
   Storage,
 } from "./types.ts";
 
+/** One participant of one group. P is the payload of an entry, which the core never looks into. Each call costs O(work
+ *  that it causes), at most O(members) beside the entries it moves. */
 export class RawNode<P> {
   /** For invariants, tests and the simulator; a host has no business here. */
   readonly core: Core<P>;

@@ -126,10 +126,10 @@ export function handleHeartbeatResponse<P>(
 }
 
 /** Leader: the host says how sending a snapshot went. Either way the next append waits for a sign of life. */
-export function handleSnapshotStatus(progress: Progress, failed: boolean): void {
+export function handleSnapshotStatus<P>(progress: Progress, message: Message<P>): void {
   if (progress.state !== "snapshot") return;
   // A snapshot that never arrived is no place to go on from.
-  if (failed) progress.pendingSnapshot = 0;
+  if (message.reject) progress.pendingSnapshot = 0;
   progress.becomeProbe();
   progress.flowPaused = true;
 }

@@ -12,24 +12,18 @@ import type { Entry, NodeId } from "./types.ts";
 
 /** Sends an append even when there is nothing new in it: it tells the commit index and probes. */
 export function sendAppend<P>(core: Core<P>, to: NodeId): void {
-  const progress = core.tracker.progress(to);
-  if (progress !== undefined && !progress.isPaused()) appendTo(core, to, progress, "always");
+  appendTo(core, to, "always");
 }
 
 /** Sends appends as long as there is something new and the window has room. */
 export function sendNewEntries<P>(core: Core<P>, to: NodeId): void {
-  const progress = core.tracker.progress(to);
-  if (progress === undefined) return;
-  while (!progress.isPaused() && appendTo(core, to, progress, "ifAny"));
+  while (appendTo(core, to, "ifAny"));
 }
 
-/** True when an append left. */
-function appendTo<P>(
-  core: Core<P>,
-  to: NodeId,
-  progress: Progress,
-  when: "always" | "ifAny",
-): boolean {
+/** True when something left. */
+function appendTo<P>(core: Core<P>, to: NodeId, when: "always" | "ifAny"): boolean {
+  const progress = core.tracker.progress(to);
+  if (progress === undefined || progress.isPaused()) return false;
   const previous = progress.next - 1;
   const previousTerm = core.log.term(previous);
   if (previousTerm === null) return sendSnapshot(core, to, progress);
@@ -82,11 +76,7 @@ export function broadcastAppend<P>(core: Core<P>): void {
 
 /** Probes those who have something to get, without telling the others anything. */
 export function broadcastNewEntries<P>(core: Core<P>): void {
-  for (const id of core.tracker.ids) {
-    if (id === core.id) continue;
-    const progress = core.tracker.progress(id)!;
-    if (!progress.isPaused()) appendTo(core, id, progress, "ifAny");
-  }
+  for (const id of core.tracker.ids) if (id !== core.id) appendTo(core, id, "ifAny");
 }
 
 export function broadcastHeartbeat<P>(core: Core<P>): void {

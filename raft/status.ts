@@ -5,6 +5,7 @@ import type { Progress, ProgressState } from "./progress.ts";
 import type { Configuration } from "./tracker.ts";
 import type { NodeId, Role } from "./types.ts";
 
+/** What a leader knows of one member. */
 export interface ProgressStatus {
   readonly match: number;
   readonly next: number;
@@ -18,6 +19,7 @@ export interface ProgressStatus {
   readonly windowFull: boolean;
 }
 
+/** What status() copies. */
 export interface Status {
   readonly id: NodeId;
   readonly role: Role;

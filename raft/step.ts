@@ -149,7 +149,7 @@ function stepLeaderForPeer<P>(core: Core<P>, message: Message<P>): void {
       handleHeartbeatResponse(core, progress, message);
       return;
     case "MsgSnapStatus":
-      handleSnapshotStatus(progress, message.reject);
+      handleSnapshotStatus(progress, message);
       return;
     case "MsgUnreachable":
       handleUnreachable(progress);

@@ -69,7 +69,8 @@ export class Tracker implements Acknowledged {
   resetProgress(lastIndex: number, self: NodeId): void {
     const fresh = new Map<NodeId, Progress>();
     for (const id of this.#ids) {
-      const progress = Progress.fresh(lastIndex + 1, this.#members.get(id)!.isLearner, this.window);
+      const progress = Progress.fresh(lastIndex + 1, this.window);
+      progress.isLearner = this.#members.get(id)!.isLearner;
       if (id === self) progress.match = lastIndex;
       fresh.set(id, progress);
     }

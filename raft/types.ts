@@ -177,7 +177,8 @@ export interface Storage<P> {
   term(index: number): number | null;
   /** Entries [lo, end) as a fresh array, cut after the first that exceeds maxBytes (entryBytes each) but never empty.
    *  "compacted" when lo < firstIndex. "unavailable" when payloads must be read first: the storage begins to fetch and
-   *  the host calls entriesFetched(to) later; `to` is the peer they are for, 0 for this node's own state machine. */
+   *  the host calls entriesFetched(to) later; `to` is the peer they are for, 0 for this node's own state machine.
+   *  (Four numbers instead of an object: asked once for every append that leaves.) */
   entries(
     lo: number,
     end: number,

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { Progress, type ProgressState } from "../../raft/progress.ts";
 
 function progress(state: ProgressState, match: number, next: number): Progress {
-  const made = Progress.fresh(next, false, { maxMessages: 4, maxBytes: 1000 });
+  const made = Progress.fresh(next, { maxMessages: 4, maxBytes: 1000 });
   made.match = match;
   made.state = state;
   if (state === "snapshot") made.pendingSnapshot = next - 1;
