@@ -4,9 +4,20 @@ import { expect, test } from "bun:test";
 import { Simulation } from "./simulation.ts";
 
 const one = process.env["RAFT_SEED"];
-const count = Number(process.env["RAFT_SEEDS"] ?? 250);
+const count = Number(process.env["RAFT_SEEDS"] ?? 150);
 const seeds = one === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(one)];
 const events = 2000;
+
+function history(seed: number): string {
+  const simulation = new Simulation({ seed, events });
+  simulation.run(events);
+  return simulation.fingerprint();
+}
+
+test("one seed gives one history, twice", () => {
+  expect(history(11)).toBe(history(11));
+  expect(history(11)).not.toBe(history(12));
+});
 
 test(`a group stays safe in ${seeds.length} hostile worlds, and recovers when they heal`, () => {
   const sum: Record<string, number> = {};

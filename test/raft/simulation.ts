@@ -159,6 +159,16 @@ export class Simulation {
     this.#converge();
   }
 
+  /** Everything that was committed, and what happened: equal for equal seeds. */
+  fingerprint(): string {
+    const entries = [...this.#committed.values()].map(({ index, term, data }) => [
+      index,
+      term,
+      data,
+    ]);
+    return JSON.stringify([entries, [...this.#leaders], this.counts]);
+  }
+
   #chance(percent: number): boolean {
     return this.#random.below(100) < percent;
   }
