@@ -12,11 +12,10 @@ import type { DiskRow } from "./disk.ts";
 import { encodeReplicaFact, encodeStateFact, encodeTrimFact, factRow } from "./facts.ts";
 import type { HardState, LogEntry, LogStart, WriteCompletion } from "./journal.ts";
 import { rowOverheadBytes, type JournalFile } from "./journal-files.ts";
-import type { ReplicaLog } from "./replica-log.ts";
-import type { QueuedStep, QueuedWrite } from "./write-queue.ts";
+import { startsLater, type ReplicaLog } from "./replica-log.ts";
+import type { ChunkRun, QueuedStep, QueuedWrite } from "./write-queue.ts";
 
 type WriteStep = Extract<QueuedStep, { kind: "write" }>;
-type ChunksStep = Extract<QueuedStep, { kind: "chunks" }>;
 
 /** State that all replicas share and that rides along with a flush. */
 export interface FlushExtras {
@@ -64,8 +63,10 @@ export class Flush {
       case "write":
         return this.#addWrite(log, step);
       case "chunks":
-        return this.#addChunks(log, step);
-      case "drop":
+        this.#declare(log, null);
+        this.#firstLsns.push(this.#nextLsn);
+        return this.#addChunks(log, step.chunks);
+      default:
         this.full = true;
         this.#firstLsns.push(this.#nextLsn);
         this.#declare(log, null);
@@ -83,13 +84,18 @@ export class Flush {
   }
 
   #addWrite(log: ReplicaLog, step: WriteStep): void {
-    const rowful = step.reset !== null || step.entries.length > 0 || step.hardStateMatters;
+    const rowful =
+      step.reset !== null ||
+      step.entries.length > 0 ||
+      step.hardStateMatters ||
+      step.chunks !== null;
     if (rowful || step.configuration !== null) this.#declare(log, step.configuration);
     if (step.reset !== null) this.#addReset(log, step.reset);
     const first = step.entries[0];
     if (step.cuts) this.#addCut(log, first);
     this.#firstLsns.push(this.#nextLsn);
     for (const entry of step.entries) this.#add((lsn) => entryRow(log, entry, lsn));
+    if (step.chunks !== null) this.#addChunks(log, step.chunks);
     if (step.hardState !== null) this.#states.set(log, step.hardState);
     this.full ||= step.hardStateMatters;
   }
@@ -104,9 +110,7 @@ export class Flush {
     this.full = true;
   }
 
-  #addChunks(log: ReplicaLog, step: ChunksStep): void {
-    this.#declare(log, null);
-    this.#firstLsns.push(this.#nextLsn);
+  #addChunks(log: ReplicaLog, step: ChunkRun): void {
     step.slices.forEach((batch, i) => {
       const position = { baseOffset: step.firstChunk + i, offsetCount: step.chunksTotal };
       this.#add((lsn) =>
@@ -147,13 +151,14 @@ export class Flush {
     });
     if (file !== null) for (const [log, state] of this.#states) followState(log, state);
     for (const { log, start } of this.#trims)
-      if (start.index > log.durableStart) log.durableStart = start.index;
+      if (startsLater(start, log.durableStart)) log.durableStart = start;
     return completions;
   }
 
   #applyStep({ log, step }: QueuedWrite, at: { file: JournalFile | null; firstLsn: number }): void {
     if (step.kind === "write") applyWrite(log, step, at);
-    if (step.kind === "chunks") applyChunks(log, step, { ...at, file: at.file! });
+    if (step.kind === "chunks")
+      applyChunks(log, step.chunks, { file: at.file!, firstLsn: at.firstLsn });
     if (step.kind === "drop") log.end();
   }
 }
@@ -184,6 +189,9 @@ function applyWrite(
     log.append(entry, { file, lsn: firstLsn + i, batchBytes });
     log.tail.push(entry);
   });
+  const firstLsnOfChunks = firstLsn + step.entries.length;
+  if (step.chunks !== null)
+    applyChunks(log, step.chunks, { file: file!, firstLsn: firstLsnOfChunks });
   if (step.configuration !== null) log.configuration = step.configuration;
   if (step.hardState !== null) {
     log.hardState = step.hardState;
@@ -199,7 +207,7 @@ function followState(log: ReplicaLog, state: HardState): void {
 
 function applyChunks(
   log: ReplicaLog,
-  step: ChunksStep,
+  step: ChunkRun,
   { file, firstLsn }: { file: JournalFile; firstLsn: number },
 ): void {
   step.slices.forEach((slice, i) => {

@@ -175,8 +175,9 @@ export interface Journal {
   /** Ends the replica: its rows are dead once durable. */
   drop(replica: ReplicaNumber): Promise<void>;
   /** Moves the log start forward (a committed log-start entry was applied). Never beyond the newest durable snapshot
-   *  of a fold (the caller snapshots first). The janitor frees what lies below. */
-  trim(replica: ReplicaNumber, start: LogStart): void;
+   *  of a fold (the caller snapshots first). The janitor frees what lies below. Counts at once; settles when it is
+   *  durable, so that a deletion is told only when a restart cannot undo it. */
+  trim(replica: ReplicaNumber, start: LogStart): Promise<void>;
 
   /** From the cache at once, else from a reader. Rejects with storage_damaged when a wanted row is damaged and
    *  nothing whole comes before it. Rows below the log start are refused as offset_out_of_range (Fault). */

@@ -30,8 +30,13 @@ export interface StoredRow extends Omit<DiskRow, "batch"> {
   readonly batch: Uint8Array | null;
 }
 
+interface UnsealedFile {
+  readonly kind: "unsealed";
+  readonly commits: (readonly StoredRow[])[];
+}
+
 export type StoredFile =
-  | { readonly kind: "unsealed"; readonly commits: (readonly StoredRow[])[] }
+  | UnsealedFile
   | {
       readonly kind: "sealed";
       readonly replaces: readonly string[];
@@ -72,40 +77,58 @@ export class MemoryDisk implements Disk {
     );
     const open = files.filter(({ file }) => file.kind === "unsealed");
     const unsealed = open.map(({ name }) => this.#unsealed(name));
-    const last = open.at(-1) && rowsOf(open.at(-1)!.file).at(-1);
+    const last = open.at(-1) && storedRows(open.at(-1)!.file).at(-1);
     const damage = open.flatMap(({ name, file }) =>
-      rowsOf(file).flatMap((row) => this.#damageOf(name, row) ?? []),
+      storedRows(file).flatMap((row) => this.#damageOf(name, row) ?? []),
     );
     const cleanStop = last?.kind === factKinds.cleanStop;
     return Promise.resolve({ sealed, unsealed, damage, cleanStop });
   }
 
   #unsealed(name: string): DiskInventory["unsealed"][number] {
-    const rows = rowsOf(this.platter.get(name)!).filter(
+    const rows = storedRows(this.platter.get(name)!).filter(
       (row) => this.#damageOf(name, row) === null,
     );
     return { name, fileBytes: bytesOf(rows), rows: rows.map(rowHead) };
   }
 
   roll(name: string, image: readonly DiskRow[]): Promise<void> {
-    this.#assertOpen();
-    assert(!this.platter.has(name), () => `File ${name} exists`);
-    this.platter.set(name, { kind: "unsealed", commits: [image.map(stored)] });
+    this.begin(name, this.copy(image));
     return Promise.resolve();
   }
 
   commit({ rows }: DiskCommit): Promise<number> {
-    this.#assertOpen();
-    const copies = rows.map(stored);
-    this.active().commits.push(copies);
-    return Promise.resolve(bytesOf(copies));
+    return Promise.resolve(this.append(this.copy(rows)));
   }
 
-  active(): Extract<StoredFile, { kind: "unsealed" }> {
+  /** Rows with bytes of their own. */
+  copy(rows: readonly DiskRow[]): readonly StoredRow[] {
+    return rows.map((row) => ({
+      ...row,
+      batch: row.batch === null ? null : row.batch.bytes.slice(),
+    }));
+  }
+
+  /** A new active file, at once. */
+  begin(name: string, rows: readonly StoredRow[]): void {
+    this.#assertOpen();
+    assert(!this.platter.has(name), () => `File ${name} exists`);
+    this.platter.set(name, { kind: "unsealed", commits: [rows] });
+  }
+
+  /** One transaction on the active file, at once; returns its bytes. */
+  append(rows: readonly StoredRow[]): number {
+    this.#assertOpen();
+    this.active().file.commits.push(rows);
+    return bytesOf(rows);
+  }
+
+  active(): { readonly name: string; readonly file: UnsealedFile } {
     const names = [...this.platter.keys()].filter((name) => !parseName(name)!.sealed).sort();
-    const file = this.platter.get(names.at(-1) ?? "");
+    const name = names.at(-1) ?? "";
+    const file = this.platter.get(name);
     assert(file?.kind === "unsealed", "The disk has no active file");
-    return file;
+    return { name, file };
   }
 
   read(read: DiskRead): Promise<DiskReadResult> {
@@ -144,7 +167,7 @@ export class MemoryDisk implements Disk {
     };
   }
 
-  seal(plan: SealPlan, _pause: () => boolean): Promise<SealedHead> {
+  seal(plan: SealPlan): Promise<SealedHead> {
     this.#assertOpen();
     const rows: StoredRow[] = [];
     const snapshots: StoredRow[] = [];
@@ -190,13 +213,13 @@ export class MemoryDisk implements Disk {
 
 export function platterBytes(platter: Platter): number {
   let sum = 0;
-  for (const file of platter.values()) sum += bytesOf(rowsOf(file));
+  for (const file of platter.values()) sum += bytesOf(storedRows(file));
   return sum;
 }
 
 const firstLsn = (name: string): number => parseName(name)!.range.firstLsn;
 
-function rowsOf(file: StoredFile): StoredRow[] {
+export function storedRows(file: StoredFile): StoredRow[] {
   return file.kind === "unsealed" ? file.commits.flat() : [...file.rows, ...file.snapshots];
 }
 
@@ -205,10 +228,6 @@ function bytesOf(rows: readonly StoredRow[]): number {
     (sum, row) => sum + rowBytes + (row.meta?.length ?? 0) + (row.batch?.length ?? 0),
     0,
   );
-}
-
-function stored(row: DiskRow): StoredRow {
-  return { ...row, batch: row.batch === null ? null : row.batch.bytes.slice() };
 }
 
 const sliceOf = (bytes: Uint8Array | null): Slice | null =>
@@ -228,7 +247,7 @@ function headOf(name: string, file: Extract<StoredFile, { kind: "sealed" }>): Se
     chunk: baseOffset,
     chunks: offsetCount,
   }));
-  const fileBytes = bytesOf(rowsOf(file));
+  const fileBytes = bytesOf(storedRows(file));
   return { name, replaces: file.replaces, spans: [...spans.values()], snapshots, fileBytes };
 }
 
@@ -254,7 +273,7 @@ interface FoundRow {
 function byLsn(file: StoredFile, read: DiskRead, lsns: readonly number[]): FoundRow[] {
   const wanted = new Set(lsns);
   const found = new Map<number, StoredRow>();
-  for (const row of rowsOf(file)) if (wanted.has(row.lsn)) found.set(row.lsn, row);
+  for (const row of storedRows(file)) if (wanted.has(row.lsn)) found.set(row.lsn, row);
   return lsns.map((lsn) => {
     const row = found.get(lsn);
     return { lsn, row: row?.replica === read.replica ? row : null };
@@ -282,7 +301,7 @@ function* byPosition(
 function liveRows(file: StoredFile, live: SealPlan["inputs"][number]["live"]): Iterable<StoredRow> {
   const ranges = new Map(live.map((range) => [range.replica, range]));
   const found = new Map<string, StoredRow>();
-  const rows = file.kind === "sealed" ? file.rows : rowsOf(file);
+  const rows = file.kind === "sealed" ? file.rows : storedRows(file);
   for (const row of rows) {
     const range = ranges.get(row.replica);
     if (row.kind >= factKinds.image || range === undefined) continue;
@@ -293,7 +312,7 @@ function liveRows(file: StoredFile, live: SealPlan["inputs"][number]["live"]): I
 }
 
 function chunkOf(file: StoredFile, lsn: number): StoredRow {
-  const row = rowsOf(file).find((one) => one.lsn === lsn);
+  const row = storedRows(file).find((one) => one.lsn === lsn);
   assert(row !== undefined, () => `Cannot seal row ${lsn}: it is not in the file`);
   return row;
 }

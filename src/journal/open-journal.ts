@@ -12,7 +12,7 @@ import { replicaNumber, type LogIndex, type ReplicaNumber, type Term } from "../
 import type { World } from "../world.ts";
 import type { Disk } from "./disk.ts";
 import { Janitor } from "./janitor.ts";
-import { JournalFiles } from "./journal-files.ts";
+import { JournalFiles, rowOverheadBytes, type JournalFile } from "./journal-files.ts";
 import type {
   Damage,
   FoundTimestamp,
@@ -27,7 +27,7 @@ import type {
 } from "./journal.ts";
 import { Reading } from "./reading.ts";
 import { emptyReplica, recover, type Recovered } from "./recovery.ts";
-import { ReplicaLog } from "./replica-log.ts";
+import { ReplicaLog, startsLater } from "./replica-log.ts";
 import { journalSettings, type JournalSettings } from "./settings.ts";
 import { SpaceWatch } from "./space-watch.ts";
 import { TailCache } from "./tail-cache.ts";
@@ -50,6 +50,12 @@ export async function openJournal(options: OpenJournalOptions): Promise<Journal>
   const journal = new OpenJournal(options, files, recovered);
   await journal.start(recovered.rollWanted || files.all().at(-1)?.state !== "active");
   return journal;
+}
+
+/** Asserts that every file's account of live bytes equals what the replicas say. For tests; costs every segment. */
+export function checkAccounts(journal: Journal): void {
+  assert(journal instanceof OpenJournal, "Only an open journal has accounts");
+  journal.checkAccounts();
 }
 
 class OpenJournal implements Journal {
@@ -133,10 +139,9 @@ class OpenJournal implements Journal {
     const log = this.#log(write.replica);
     const { snapshotChunkBytes } = this.#settings;
     this.#admit(write);
-    const chunks = () => this.#chunksOf(write.snapshot?.bytes, snapshotChunkBytes);
-    const steps = stepsOf(log, write, chunks);
+    const steps = stepsOf(log, write, this.#chunksOf(write.snapshot?.bytes, snapshotChunkBytes));
     const alone = steps.length === 1 ? steps[0] : null;
-    if (alone !== null && alone.rowless && !this.#writer.queue.holds(log))
+    if (alone !== null && alone.rowless && !this.#writer.busyWith(log))
       return Promise.resolve(this.#commitOnly(log, write));
     return new Promise((resolve, reject) => {
       steps.forEach((step, i) => {
@@ -202,9 +207,9 @@ class OpenJournal implements Journal {
     });
   }
 
-  trim(replica: ReplicaNumber, start: LogStart): void {
+  trim(replica: ReplicaNumber, start: LogStart): Promise<void> {
     const log = this.#log(replica);
-    if (start.index <= log.logStart.index) return;
+    if (!startsLater(start, log.logStart)) return this.#writer.syncTrims();
     const { groupId, lastIndex, hardState, snapshotIndex } = log;
     assert(
       start.index <= Math.min(lastIndex, hardState.commit) + 1,
@@ -218,6 +223,7 @@ class OpenJournal implements Journal {
     log.trim(start);
     this.#writer.trimmed(log);
     this.#janitor.wake();
+    return this.#writer.syncTrims();
   }
 
   read(request: ReadRequest): ReadResult | Promise<ReadResult> {
@@ -298,6 +304,22 @@ class OpenJournal implements Journal {
     };
   }
 
+  checkAccounts(): void {
+    const live = new Map(this.#files.all().map((file) => [file, 0]));
+    const add = (file: JournalFile, bytes: number) =>
+      live.set(file, (live.get(file) ?? NaN) + bytes);
+    for (const log of this.#logs.values()) {
+      for (const segment of log.segments) add(segment.file, segment.cost);
+      for (const chunk of log.chunks()) add(chunk.file, chunk.bytes + rowOverheadBytes);
+    }
+    for (const [file, bytes] of live)
+      assert(
+        file.liveBytes === bytes && bytes <= file.totalBytes,
+        () =>
+          `File ${file.name} must have ${bytes} live bytes of ${file.totalBytes}, got ${file.liveBytes}`,
+      );
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -306,8 +328,7 @@ class OpenJournal implements Journal {
   async #close(): Promise<void> {
     this.#space.close();
     this.#janitor.close();
-    // A stopped or failed writer leaves no mark: the next start is an unclean one, as it must be.
-    if (this.#writer.fault === null) await this.#writer.mark("cleanStop").catch(() => undefined);
+    await this.#writer.close();
     this.#cache.clear(this.#logs.values());
     await this.#disk.close();
   }

@@ -23,7 +23,7 @@ import { decodeReplicaFact, decodeStateFact, decodeTrimFact } from "./facts.ts";
 import { decodeImageRow, type ReplicaImage, type SnapshotImage } from "./image.ts";
 import { entryKinds, type Damage, type EntryKind } from "./journal.ts";
 import { JournalFile, parseName, rowOverheadBytes, type JournalFiles } from "./journal-files.ts";
-import { cutSegments, ReplicaLog } from "./replica-log.ts";
+import { cutSegments, ReplicaLog, startsLater } from "./replica-log.ts";
 import { Segment } from "./segment.ts";
 
 export interface Recovered {
@@ -91,6 +91,8 @@ class Recovery {
   #nextLsn = 1;
   /** The rows replayed so far reach up to the file that comes next. */
   #whole = false;
+  /** Replicas whose snapshot the newest image names, but no file holds: one of its rows. */
+  readonly #missingChunks = new Map<ReplicaLog, number>();
 
   constructor(inventory: DiskInventory, files: JournalFiles) {
     this.#inventory = inventory;
@@ -109,6 +111,8 @@ class Recovery {
     for (const step of steps.sort((a, b) => firstOf(a.name) - firstOf(b.name))) step.run();
     const damage = new DamageReport(this.#inventory.damage, this.#logs);
     damage.attach(this.#files);
+    for (const [log, lsn] of this.#missingChunks)
+      if (log.snapshot === null && !log.dropped) throw missingFile(log, lsn);
     for (const log of this.#logs.values()) finish(log);
     const active = unsealed.at(-1)?.name;
     return {
@@ -186,6 +190,7 @@ class Recovery {
     this.#nextReplica = Math.max(this.#nextReplica, image.nextReplica);
     const named = new Map(image.replicas.map((replica) => [replica.replica, replica]));
     for (const log of this.#logs.values()) if (!named.has(log.replica)) this.#drop(log);
+    this.#missingChunks.clear();
     for (const replica of named.values()) {
       const log = this.#logs.get(replica.replica) ?? new ReplicaLog(replica, true);
       log.segments.push(...(this.#orphans.get(replica.replica) ?? []));
@@ -199,16 +204,24 @@ class Recovery {
   }
 
   #takeSnapshots(log: ReplicaLog, { snapshot, partial }: ReplicaImage): void {
+    if (snapshot === null || log.snapshot?.index !== snapshot.index) log.forgetSnapshot();
     if (snapshot !== null && log.snapshot?.chunks[0]?.lsn !== snapshot.lsns[0])
       this.#takeChunks(log, snapshot, snapshot.lsns.length);
     if (partial !== null && log.partial?.chunks[0]?.lsn !== partial.lsns[0])
       this.#takeChunks(log, partial, Infinity);
+    if (partial === null) log.abandonPartial();
   }
 
   #takeChunks(log: ReplicaLog, { index, lsns }: SnapshotImage, chunks: number): void {
-    lsns.forEach((lsn, chunk) => {
-      const file = this.#files.find(lsn);
-      if (file === null) throw missingFile(log, lsn);
+    const places = lsns.map((lsn) => ({ lsn, file: this.#files.find(lsn) }));
+    const missing = places.find(({ file }) => file === null);
+    // A newer snapshot may stand in the rows that follow; then this one died with its file.
+    if (missing !== undefined) {
+      if (chunks === lsns.length) this.#missingChunks.set(log, missing.lsn);
+      return;
+    }
+    places.forEach(({ lsn, file }, chunk) => {
+      assert(file !== null, "A file that was found is gone");
       const bytes = this.#chunkBytes.get(lsn) ?? sealedChunkBytes;
       log.addChunk({ lsn, file, bytes }, { index, chunk, chunks });
     });
@@ -309,9 +322,9 @@ class Recovery {
   #trim(row: DiskRowHead): void {
     for (const { replica, start } of decodeTrimFact(row)) {
       const log = this.#logs.get(replica);
-      if (log === undefined || start.index <= log.logStart.index) continue;
+      if (log === undefined || !startsLater(start, log.logStart)) continue;
       if (start.index <= log.lastIndex + 1) log.trim(start);
-      log.durableStart = log.logStart.index;
+      log.durableStart = log.logStart;
     }
   }
 

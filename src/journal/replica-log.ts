@@ -63,7 +63,7 @@ export class ReplicaLog implements ReplicaState {
   /** The commit index moved since the last state row. */
   stateDirty = false;
   /** Log start that is durable: what the janitor may rely on after a crash. */
-  durableStart: LogIndex;
+  durableStart: LogStart;
   /** Counts cuts and resets: a read that spans one begins anew. */
   generation = 0;
   dropped = false;
@@ -80,7 +80,7 @@ export class ReplicaLog implements ReplicaState {
     this.lastTime = image.lastTime;
     this.epochs = [...image.epochs];
     this.configuration = image.configuration;
-    this.durableStart = image.logStart.index;
+    this.durableStart = image.logStart;
     this.declared = declared;
     this.queued = this.durableEnd();
   }
@@ -178,7 +178,7 @@ export class ReplicaLog implements ReplicaState {
     this.tail.clear();
     this.epochs = [];
     this.logStart = start;
-    this.durableStart = start.index;
+    this.durableStart = start;
     this.lastIndex = logIndex(start.index - 1);
     this.lastTerm = start.prevTerm;
     this.nextOffset = start.offset;
@@ -203,7 +203,7 @@ export class ReplicaLog implements ReplicaState {
     this.lastTime = image.lastTime;
     this.epochs = [...image.epochs];
     this.configuration = image.configuration;
-    this.durableStart = image.logStart.index;
+    this.durableStart = image.logStart;
     cutSegments(this.segments, this.lastIndex + 1, this.nextOffset);
     trimSegments(this.segments, this.logStart);
   }
@@ -236,6 +236,11 @@ export class ReplicaLog implements ReplicaState {
     this.partial = null;
   }
 
+  forgetSnapshot(): void {
+    dropChunks(this.snapshot?.chunks ?? []);
+    this.snapshot = null;
+  }
+
   /** Chunks of a snapshot that will not be completed are dead. */
   abandonPartial(): void {
     dropChunks(this.partial?.chunks ?? []);
@@ -245,9 +250,8 @@ export class ReplicaLog implements ReplicaState {
   /** The replica ended: nothing of it is live. */
   end(): void {
     for (const segment of this.segments.splice(0)) segment.end();
+    this.forgetSnapshot();
     this.abandonPartial();
-    dropChunks(this.snapshot?.chunks ?? []);
-    this.snapshot = null;
     this.tail.clear();
     this.dropped = true;
     this.generation++;
@@ -293,6 +297,11 @@ export function cutSegments(segments: Segment[], index: number, baseOffset: numb
     last.end();
     segments.pop();
   }
+}
+
+/** Whether `a` cuts more than `b`; the offset counts too: a log may start inside an entry. */
+export function startsLater(a: LogStart, b: LogStart): boolean {
+  return a.index > b.index || (a.index === b.index && a.offset > b.offset);
 }
 
 function trimSegments(segments: Segment[], start: LogStart): void {

@@ -23,15 +23,19 @@ export type QueuedStep =
       /** Term or vote differ from what was queued before. */
       readonly hardStateMatters: boolean;
       readonly configuration: Uint8Array | null;
+      /** The last chunks of the write's snapshot: with them it becomes the newest. */
+      readonly chunks: ChunkRun | null;
     }
-  | {
-      readonly kind: "chunks";
-      readonly index: number;
-      readonly firstChunk: number;
-      readonly chunksTotal: number;
-      readonly slices: readonly Slice[];
-    }
+  | { readonly kind: "chunks"; readonly chunks: ChunkRun }
   | { readonly kind: "drop" };
+
+/** A run of a snapshot's chunks. */
+export interface ChunkRun {
+  readonly index: number;
+  readonly firstChunk: number;
+  readonly chunksTotal: number;
+  readonly slices: readonly Slice[];
+}
 
 export interface QueuedWrite {
   readonly log: ReplicaLog;
@@ -50,23 +54,22 @@ export interface QueuedWrite {
 const rowBytes = 100;
 
 export function stepBytes(step: QueuedStep): number {
-  switch (step.kind) {
-    case "write":
-      return step.entries.reduce(
-        (sum, entry) =>
-          sum + rowBytes + (entry.batch?.bytes.length ?? 0) + (entry.meta?.length ?? 0),
-        0,
-      );
-    case "chunks":
-      return step.slices.reduce((sum, slice) => sum + rowBytes + slice.bytes.length, 0);
-    default:
-      return rowBytes;
-  }
+  let bytes = rowBytes;
+  if (step.kind === "write")
+    for (const { batch, meta } of step.entries)
+      bytes += rowBytes + (batch?.bytes.length ?? 0) + (meta?.length ?? 0);
+  for (const slice of slicesOf(step)) bytes += rowBytes + slice.bytes.length;
+  return bytes;
 }
 
+/** Gives back what the step holds: its settled write needs it no longer. */
 export function releaseStep(step: QueuedStep): void {
   if (step.kind === "write") for (const entry of step.entries) entry.batch?.release();
-  if (step.kind === "chunks") for (const slice of step.slices) slice.release();
+  for (const slice of slicesOf(step)) slice.release();
+}
+
+function slicesOf(step: QueuedStep): readonly Slice[] {
+  return step.kind === "drop" ? [] : (step.chunks?.slices ?? []);
 }
 
 export class WriteQueue {

@@ -1,7 +1,10 @@
 // Turns one ReplicaWrite into queued steps, after asserting that it follows from what is queued before it.
 //
 //   { reset, entries, hardState, configuration, snapshot of 3 MiB }
-//     -> [write: reset, entries, hard state, configuration] [chunks 0-3] [chunks 4-7] [chunks 8-11]
+//     -> [chunks 0-3] [chunks 4-7] [write: reset, entries, hard state, configuration, chunks 8-11]
+//
+// Chunks count for nothing until the last one is there, so the write is atomic although others' pass between its steps:
+// a log that begins anew at a snapshot is never without it.
 //
 // Promise: "nothing is inferred from order" (DESIGN section 4): a hole, a lost commit or a swapped offset is a bug
 // found here, before a row is made of it. Every batch is retained once. Left to others: rows (flush.ts).
@@ -10,7 +13,7 @@ import { assert } from "../assert.ts";
 import type { Slice } from "../bytes/slab.ts";
 import type { LogEntry, LogStart, ReplicaWrite } from "./journal.ts";
 import type { ReplicaLog } from "./replica-log.ts";
-import { stepBytes, type QueuedStep } from "./write-queue.ts";
+import { stepBytes, type ChunkRun, type QueuedStep } from "./write-queue.ts";
 
 /** Chunks of a snapshot per step: others' writes pass between two steps. */
 const chunksPerStep = 4;
@@ -22,11 +25,11 @@ export interface PlannedStep {
   readonly rowless: boolean;
 }
 
-/** Asserts, retains and moves the queued end of the log. */
+/** Asserts, retains and moves the queued end of the log. `chunks` are the snapshot's bytes in slices, held by the steps. */
 export function stepsOf(
   log: ReplicaLog,
   write: ReplicaWrite,
-  chunks: () => readonly Slice[],
+  chunks: readonly Slice[],
 ): PlannedStep[] {
   const entries = write.entries ?? [];
   if (write.reset !== undefined) followReset(log, write.reset);
@@ -34,21 +37,19 @@ export function stepsOf(
   const hardStateMatters = followHardState(log, write);
   for (const entry of entries) entry.batch?.retain();
   const { reset = null, hardState = null, configuration = null } = write;
-  const step: QueuedStep = {
-    kind: "write",
-    reset,
-    entries,
-    cuts,
-    hardState,
-    hardStateMatters,
-    configuration,
-  };
-  const rowless =
-    reset === null && entries.length === 0 && !hardStateMatters && configuration === null;
-  const first = { step, bytes: stepBytes(step), rowless };
-  return write.snapshot === undefined
-    ? [first]
-    : [first, ...snapshotSteps(write.snapshot.index, chunks())];
+  const runs = chunkRuns(write.snapshot?.index ?? 0, chunks);
+  const last = runs.pop() ?? null;
+  const facts = { reset, entries, cuts, hardState, hardStateMatters, configuration };
+  const step: QueuedStep = { kind: "write", ...facts, chunks: last };
+  const rowful = reset ?? configuration ?? last ?? (hardStateMatters || entries.length > 0);
+  return [
+    ...runs.map((run) => planned({ kind: "chunks", chunks: run }, false)),
+    planned(step, rowful === false),
+  ];
+}
+
+function planned(step: QueuedStep, rowless: boolean): PlannedStep {
+  return { step, bytes: rowless ? 0 : stepBytes(step), rowless };
 }
 
 function followReset(log: ReplicaLog, start: LogStart): void {
@@ -115,17 +116,11 @@ function followHardState(log: ReplicaLog, { hardState }: ReplicaWrite): boolean 
   return matters;
 }
 
-function snapshotSteps(index: number, slices: readonly Slice[]): PlannedStep[] {
-  const steps: PlannedStep[] = [];
+function chunkRuns(index: number, slices: readonly Slice[]): ChunkRun[] {
+  const runs: ChunkRun[] = [];
   for (let firstChunk = 0; firstChunk < slices.length; firstChunk += chunksPerStep) {
-    const step: QueuedStep = {
-      kind: "chunks",
-      index,
-      firstChunk,
-      chunksTotal: slices.length,
-      slices: slices.slice(firstChunk, firstChunk + chunksPerStep),
-    };
-    steps.push({ step, bytes: stepBytes(step), rowless: false });
+    const run = slices.slice(firstChunk, firstChunk + chunksPerStep);
+    runs.push({ index, firstChunk, chunksTotal: slices.length, slices: run });
   }
-  return steps;
+  return runs;
 }

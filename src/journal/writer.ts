@@ -64,11 +64,15 @@ export class Writer {
   #scheduled = false;
   #running = false;
   #rollWanted = false;
+  /** Replicas of the flush that is under way. */
+  #underWay: ReadonlySet<ReplicaLog> = new Set();
   #flushStart: number | null = null;
   #flushBytes = 0;
   /** Null while running. */
   #fault: Fault | null = null;
   #stopped = false;
+  /** The clean-stop mark is written. */
+  #ended = false;
   readonly counters = { flushes: 0, rows: 0, bytes: 0, rolls: 0, failedFlushes: 0 };
 
   constructor(parts: WriterParts, nextLsn: number) {
@@ -98,6 +102,11 @@ export class Writer {
     return this.#flushStart === null ? 0 : this.#parts.world.monotonic() - this.#flushStart;
   }
 
+  /** Something of the replica waits or is under way: what comes now settles behind it. */
+  busyWith(log: ReplicaLog): boolean {
+    return this.queue.holds(log) || this.#underWay.has(log);
+  }
+
   push(write: QueuedWrite): void {
     this.queue.push(write);
     this.#schedule();
@@ -125,6 +134,13 @@ export class Writer {
       this.#waiters.push({ mark, resolve, reject });
       this.#schedule();
     });
+  }
+
+  /** Flushes what is queued and the clean-stop mark; nothing is written behind it, not even a new file. */
+  async close(): Promise<void> {
+    // A stopped or failed writer leaves no mark: the next start is an unclean one, as it must be.
+    if (this.#fault === null) await this.mark("cleanStop").catch(() => undefined);
+    this.#ended = true;
   }
 
   /** Starts a new file before the next flush. */
@@ -163,6 +179,7 @@ export class Writer {
   }
 
   #hasWork(): boolean {
+    if (this.#ended) return false;
     return !this.queue.empty || this.#waiters.length > 0 || this.#mustRoll();
   }
 
@@ -203,13 +220,13 @@ export class Writer {
     files.active().rows = rows.length;
     this.#nextLsn += rows.length;
     this.counters.rolls++;
-    for (const { log, start, hard } of states) this.#followImage(log, start.index, hard.commit);
+    for (const { log, start, hard } of states) this.#followImage(log, start, hard.commit);
     this.#parts.onRolled();
   }
 
   #followImage(log: ReplicaLog, start: ReplicaLog["durableStart"], commit: number): void {
     log.durableStart = start;
-    if (log.logStart.index === start) this.#trimmed.delete(log);
+    if (log.logStart === start) this.#trimmed.delete(log);
     if (log.hardState.commit !== commit) return;
     log.stateDirty = false;
     this.#dirty.delete(log);
@@ -219,12 +236,14 @@ export class Writer {
     const writes = this.queue.take(this.#parts.settings.flushBytesMax);
     const waiters = this.#takeWaiters();
     const flush = new Flush(writes, this.#extras(waiters), this.#nextLsn);
+    this.#underWay = new Set(writes.map((write) => write.log));
     try {
       if (!flush.empty) await this.#commit(flush);
     } catch (error) {
       this.#flushFailed(writes, waiters, asFault(error));
       return;
     } finally {
+      this.#underWay = new Set();
       this.#flushStart = null;
       this.#flushBytes = 0;
     }
@@ -264,10 +283,11 @@ export class Writer {
     const { files, cache } = this.#parts;
     const completions = flush.apply(flush.empty ? null : files.active());
     for (const log of this.#trimmed)
-      if (log.durableStart === log.logStart.index || log.dropped) this.#trimmed.delete(log);
+      if (log.durableStart === log.logStart || log.dropped) this.#trimmed.delete(log);
     this.#followStates(flush);
     cache.added(...entriesOf(flush.writes));
     flush.writes.forEach((write, i) => write.settle?.resolve(completions[i]));
+    this.#ended = waiters.some(({ mark }) => mark === "cleanStop");
     for (const waiter of waiters) waiter.resolve();
     this.#parts.onWritten();
   }
@@ -337,7 +357,7 @@ export class Writer {
 
   /** Looks for room; with some, a barrier row decides. Overwrites what the failed commit may have left behind. */
   async probe(): Promise<void> {
-    if (!this.#stopped || this.#running) return;
+    if (!this.#stopped || this.#running || this.#ended) return;
     this.#running = true;
     try {
       const { disk, settings } = this.#parts;
