@@ -128,6 +128,39 @@ describe("findConflictByTerm()", () => {
   }
 });
 
+test("findConflictByTerm() equals walking back entry by entry, also over a compacted log", () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = new Random(seed);
+    const start = random.below(4);
+    let term = start === 0 ? 0 : 1 + random.below(2);
+    const storage = new MemoryStorage<string>({
+      index: start,
+      term,
+      confState: noMembers,
+      data: null,
+    });
+    const log = logOn(storage);
+    const count = random.below(12);
+    for (let at = 1; at <= count; at++) {
+      term += random.below(3) === 0 || term === 0 ? 1 + random.below(2) : 0;
+      log.append([entry(start + at, term)]);
+    }
+    if (random.below(2) === 0) writeAll(log, storage);
+    const index = random.below(start + count + 3);
+    const wanted = random.below(term + 2);
+    const found = log.findConflictByTerm(index, wanted);
+    expect({ seed, found }).toEqual({ seed, found: walkBack(log, index, wanted) });
+  }
+});
+
+function walkBack(log: Log<string>, index: number, term: number): { index: number; term: number } {
+  for (let at = index; at > 0; at--) {
+    const own = log.term(at);
+    if (own === null || own <= term) return { index: at, term: own ?? 0 };
+  }
+  return { index: 0, term: 0 };
+}
+
 describe("pages", () => {
   const storage = new MemoryStorage<string>();
   storage.append([1, 2, 3].map((index) => entry(index, 1, 84)));
