@@ -53,26 +53,11 @@ export class Offsets {
       );
     const log = await (topic.slot(partition)?.log() ?? unknownPartition(name, partition));
     if ("ok" in log) return log;
-    return await deleteBefore(log, { topic: name, partition, before });
-  }
-}
-
-async function deleteBefore(
-  log: PartitionLog,
-  of: { readonly topic: string; readonly partition: number; readonly before: number },
-): Promise<{ readonly ok: true; readonly logStartOffset: number } | Refusal> {
-  const { logStartOffset, highWatermark } = log.bounds();
-  const before = of.before === -1 ? highWatermark : of.before;
-  if (before > highWatermark) {
-    const detail = `Cannot delete records of ${of.topic}-${of.partition} before ${before}: the high watermark is ${highWatermark}`;
-    return refuse("offset_out_of_range", detail, { members: { logStartOffset, highWatermark } });
-  }
-  // Kafka answers the log start that there is when it lies beyond already.
-  if (before <= logStartOffset) return { ok: true, logStartOffset };
-  try {
-    return await log.deleteRecords(before);
-  } catch (thrown) {
-    return refusalOf(thrown);
+    try {
+      return await log.deleteRecords(before);
+    } catch (thrown) {
+      return refusalOf(thrown);
+    }
   }
 }
 

@@ -53,7 +53,7 @@ export interface PartitionLog {
   offsetForTimestamp(
     timestamp: number,
   ): Promise<{ readonly offset: number; readonly timestamp: number } | null | Refusal>;
-  /** Moves the log start to `before`, at most the high watermark. */
+  /** Moves the log start to `before` (-1: the high watermark), never back; above it: offset_out_of_range. */
   deleteRecords(
     before: number,
   ): Promise<{ readonly ok: true; readonly logStartOffset: number } | Refusal>;

@@ -93,6 +93,29 @@ describe("fetch()", () => {
     expect(world.timers).toBe(timers);
   });
 
+  test("a commit between the read of its partition and the wait is not missed", async () => {
+    const { logs, broker } = await start();
+    const { topicId } = must(await broker.createTopic({ name: "t", partitions: 2 }));
+    await broker.produce(produce("t", "opens the log", 1));
+    const slow = logs.logs.get(`${topicId}/1`)!;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    slow.gate = promise;
+    const positions = [0, 1].map((partition) => ({ partition, offset: partition, maxBytes: 100 }));
+    const fetching = broker.fetch(fetchAll("t", { positions }));
+    await settle();
+    await broker.produce(produce("t", "a", 0));
+    resolve();
+    expect(valuesOf(await fetching)).toEqual([["a"], []]);
+  });
+
+  test("exactly minBytes is enough", async () => {
+    const { broker } = await start();
+    must(await broker.createTopic({ name: "t" }));
+    await broker.produce(produce("t", "a"));
+    const minBytes = batchOf("a").bytes.length;
+    expect(valuesOf(await broker.fetch(fetchAll("t", { minBytes })))).toEqual([["a"]]);
+  });
+
   test("answers what there is when the time is up", async () => {
     const { world, broker } = await start();
     await broker.createTopic({ name: "t" });
@@ -133,12 +156,17 @@ describe("fetch()", () => {
     expect(valuesOf(await fetching)).toEqual(["unknown_topic_or_partition"]);
   });
 
-  test("one waiter too many is refused as overloaded", async () => {
-    const { world, broker } = await start({ waitersMax: 2 });
-    await broker.createTopic({ name: "t" });
+  test("one waiter too many is refused as overloaded, and holds nothing", async () => {
+    const { world, logs, broker } = await start({ waitersMax: 2 });
+    await broker.createTopic({ name: "t", partitions: 2 });
+    await broker.produce(produce("t", "a", 1));
     const waiting = [broker.fetch(fetchAll("t")), broker.fetch(fetchAll("t"))];
     await settle();
-    expect(await broker.fetch(fetchAll("t"))).toMatchObject({ code: "overloaded" });
+    const positions = [{ partition: 1, offset: 0, maxBytes: 1 << 20 }];
+    const third = broker.fetch(fetchAll("t", { positions, minBytes: 1 << 20 }));
+    expect(await third).toMatchObject({ code: "overloaded", retryAfterMs: 1_000 });
+    // Each of the two that wait holds its empty read no longer either.
+    expect([...logs.logs.values()].map((log) => log.held)).toEqual([0, 0]);
     world.advance(1_000);
     await Promise.all(waiting);
     const again = broker.fetch(fetchAll("t"));
@@ -187,13 +215,21 @@ describe("controller trouble", () => {
   });
 
   test("writers to one unknown topic create it once, and one of them is told so", async () => {
-    const { broker } = await start();
+    const { host, broker } = await start();
     const views = await Promise.all(
       Array.from({ length: 5 }, async () => await broker.topicForWrite("t")),
     );
     const created = views.map((view) => "created" in view && view.created);
     expect(created).toEqual([true, false, false, false, false]);
     expect(broker.status().topics).toBe(1);
+    // Format, registration, one creation.
+    expect(host.logs.get("controller")).toHaveLength(3);
+  });
+
+  test("many that want a producer id share one block", async () => {
+    const { host, broker } = await start();
+    await Promise.all(Array.from({ length: 100 }, () => broker.initProducerId()));
+    expect(host.logs.get("controller")).toHaveLength(3);
   });
 
   test("a wrong broker setting stops the start", async () => {

@@ -100,6 +100,19 @@ describe("retention", () => {
     expect(valuesOf(await broker.fetch(fetchOf("t", at(0, 1))))).toEqual([["new"]]);
   });
 
+  test("a partition of which nothing is left is left alone", async () => {
+    const { broker, world, journal } = await startNode();
+    must(await broker.createTopic({ name: "t", configs: { "retention.ms": "1000" } }));
+    await broker.produce(produce("t", batchOf("a")));
+    world.advance(10_000);
+    await broker.runRetention();
+    expect(must(broker.bounds("t"))).toMatchObject([{ logStartOffset: 1, highWatermark: 1 }]);
+    const entries = (): number[] => [...journal.replicas()].map((state) => state.lastIndex);
+    const before = entries();
+    await broker.runRetention();
+    expect(entries()).toEqual(before);
+  });
+
   test("an empty cleanup.policy keeps everything", async () => {
     const { broker, world } = await startNode();
     const configs = { "cleanup.policy": "", "retention.bytes": "1" };

@@ -23,7 +23,10 @@ export class ScriptedLog implements PartitionLog {
   #end = 0;
   #highWatermark = 0;
   reads = 0;
+  /** Reads that were not released. */
   held = 0;
+  /** When set, a fetch waits for it. */
+  gate: Promise<void> | null = null;
 
   constructor(logs: ScriptedLogs) {
     this.#logs = logs;
@@ -65,8 +68,12 @@ export class ScriptedLog implements PartitionLog {
   unstick(): void {
     for (const go of this.#stuck.splice(0)) go();
   }
-  fetch(from: { readonly offset: number; readonly maxBytes: number }): LogRead | Refusal {
+  async fetch(from: {
+    readonly offset: number;
+    readonly maxBytes: number;
+  }): Promise<LogRead | Refusal> {
     this.reads += 1;
+    await this.gate;
     if (this.#logs.fault !== null) throw this.#logs.fault;
     if (from.offset < 0 || from.offset > this.#end) return refuse("offset_out_of_range", "out");
     const batches: Uint8Array[] = [];
