@@ -71,6 +71,8 @@ export class Writer {
   /** Null while running. */
   #fault: Fault | null = null;
   #stopped = false;
+  /** Wakes the writer while it waits for room. */
+  #onWaiter: (() => void) | null = null;
   /** The clean-stop mark is written. */
   #ended = false;
   readonly counters = { flushes: 0, rows: 0, bytes: 0, rolls: 0, failedFlushes: 0 };
@@ -132,6 +134,7 @@ export class Writer {
     if (this.#fault !== null && !this.#stopped) return Promise.reject(this.#fault);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ mark, resolve, reject });
+      this.#onWaiter?.();
       this.#schedule();
     });
   }
@@ -169,7 +172,7 @@ export class Writer {
     try {
       while (this.#fault === null && this.#hasWork()) {
         if (this.#mustRoll()) await this.#makeRoomAndRoll();
-        else await this.#flushOnce();
+        else await this.#flush(this.queue.take(this.#parts.settings.flushBytesMax));
       }
     } catch (error) {
       this.#fail(asFault(error));
@@ -190,14 +193,25 @@ export class Writer {
   }
 
   async #makeRoomAndRoll(): Promise<void> {
-    const { roomForFullFile, settings, disk } = this.#parts;
-    await roomForFullFile();
+    const { settings, disk } = this.#parts;
+    await this.#waitForRoom();
+    if (this.#fault !== null || this.#ended) return;
     try {
       // The next image tells of rows in the old file: they are on the platter before it.
       if (settings.durability === "os") await this.#barrier(disk);
       await this.#roll();
     } catch (error) {
       this.#stop(asFault(error));
+    }
+  }
+
+  /** Entries wait until the janitor made room; marks go on, for the janitor itself relies on them. */
+  async #waitForRoom(): Promise<void> {
+    let room = false;
+    const made = this.#parts.roomForFullFile().then(() => (room = true));
+    while (!room && this.#fault === null && !this.#ended) {
+      if (this.#waiters.some((waiter) => this.#isReady(waiter))) await this.#flush([]);
+      else await Promise.race([made, new Promise<void>((wake) => (this.#onWaiter = wake))]);
     }
   }
 
@@ -232,8 +246,7 @@ export class Writer {
     this.#dirty.delete(log);
   }
 
-  async #flushOnce(): Promise<void> {
-    const writes = this.queue.take(this.#parts.settings.flushBytesMax);
+  async #flush(writes: readonly QueuedWrite[]): Promise<void> {
     const waiters = this.#takeWaiters();
     const flush = new Flush(writes, this.#extras(waiters), this.#nextLsn);
     this.#underWay = new Set(writes.map((write) => write.log));
@@ -252,10 +265,13 @@ export class Writer {
 
   /** The clean-stop mark must be the last row: it waits until the queue is empty. */
   #takeWaiters(): Waiter[] {
-    const ready = (waiter: Waiter) => waiter.mark !== "cleanStop" || this.queue.empty;
-    const taken = this.#waiters.filter(ready);
-    this.#waiters = this.#waiters.filter((waiter) => !ready(waiter));
+    const taken = this.#waiters.filter((waiter) => this.#isReady(waiter));
+    this.#waiters = this.#waiters.filter((waiter) => !this.#isReady(waiter));
     return taken;
+  }
+
+  #isReady({ mark }: Waiter): boolean {
+    return mark !== "cleanStop" || this.queue.empty;
   }
 
   #extras(waiters: readonly Waiter[]): FlushExtras {
