@@ -59,6 +59,8 @@ export class HostedReplica implements Replica {
   #waiters: LeadWaiter[] = [];
   #tailWaiters: (() => void)[] = [];
   #wakeWanted = false;
+  /** What the journal was told last; at least what is durable. */
+  #hardState: HardState;
   /** Hard state of an election that this sole voter won by its own vote; it goes out with the no-op. */
   #heldHardState: HardState | null = null;
   /** Invariant: applied by the host = commitIndex; highWatermark is its offset. Neither ever falls. */
@@ -81,6 +83,7 @@ export class HostedReplica implements Replica {
     this.groupId = identity.groupId;
     const { world, journal } = context;
     const state = journal.state(this.number);
+    this.#hardState = state.hardState;
     this.#commitIndex = committedIn(state);
     this.#lastIndex = state.lastIndex;
     this.#nextOffset = state.nextOffset;
@@ -263,7 +266,7 @@ export class HostedReplica implements Replica {
     const bytes = this.#feed.snapshot(this.logStart);
     const { journal, schedule } = this.#context;
     if (index > journal.state(this.number).snapshotIndex) {
-      const hardState = { ...journal.state(this.number).hardState, commit: this.#commitIndex };
+      const hardState = { ...this.#hardState, commit: this.#commitIndex };
       schedule.saving(this.number, bytes.length);
       await this.#writes.write({ replica: this.number, hardState, snapshot: { index, bytes } });
     }
@@ -325,6 +328,7 @@ export class HostedReplica implements Replica {
     this.#adoptOwnEntries(message.entries);
     const hardState = hardStateIn(message) ?? this.#heldHardState;
     this.#heldHardState = null;
+    if (hardState !== null) this.#hardState = hardState;
     const { responses } = message;
     if (message.entries.length === 0) {
       this.#writes.noteCommit(
@@ -469,6 +473,7 @@ export class HostedReplica implements Replica {
     this.#window.dropFrom(0);
     this.#feed.unload();
     const state = this.#context.journal.state(this.number);
+    this.#hardState = state.hardState;
     this.#lastIndex = state.lastIndex;
     this.#nextOffset = state.nextOffset;
     this.#lastTime = state.lastTime;

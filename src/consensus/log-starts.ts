@@ -21,7 +21,7 @@ interface Waiter {
 export class LogStarts {
   readonly #journal: Journal;
   readonly #replica: ReplicaNumber;
-  /** Makes the machine's state durable at its applied index. */
+  /** Makes the machine's state and the commit index durable, at its applied index. */
   readonly #save: () => Promise<LogIndex>;
   #current: LogStart;
   /** Index of the newest log-start entry that was applied. */
@@ -86,8 +86,8 @@ export class LogStarts {
   async #cutOnce(): Promise<void> {
     while (this.#behind()) {
       const start = this.#current;
-      if (this.#journal.state(this.#replica).snapshotIndex < start.index - 1) await this.#save();
-      this.#journal.trim(this.#replica, start);
+      await this.#save();
+      await this.#journal.trim(this.#replica, start);
     }
   }
 

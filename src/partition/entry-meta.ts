@@ -62,7 +62,7 @@ function receiptOf(entry: LogEntry, values: readonly unknown[]): KeyReceipt {
   const [keyHash, bodyHash, ...numbers] = values;
   if (!isHash(keyHash) || !isHash(bodyHash)) throw malformed(entry);
   if (!numbers.every((n) => typeof n === "number")) throw malformed(entry);
-  const [delta, recordCount, maxTimestamp, partitionCount] = numbers as number[];
+  const [delta, recordCount, maxTimestamp, partitionCount] = numbers;
   return {
     keyHash,
     bodyHash,

@@ -144,7 +144,7 @@ export class ArrayJournal implements Journal {
     this.#logs.delete(replica);
   }
 
-  trim(replica: ReplicaNumber, start: LogStart): void {
+  async trim(replica: ReplicaNumber, start: LogStart): Promise<void> {
     const log = this.#log(replica);
     assert(
       (log.snapshot?.index ?? 0) >= start.index - 1,

@@ -171,8 +171,8 @@ class Simulation {
       const found = known.has(options.groupId);
       partitions.push(found ? await world.until(openPartition(options)) : createPartition(options));
     }
-    let crash = (): void => {};
-    const crashed = new Promise<null>((resolve) => (crash = () => resolve(null)));
+    const { promise: crashed, resolve } = Promise.withResolvers<null>();
+    const crash = (): void => resolve(null);
     const node = { journal, host, partitions, machines, crashed, crash };
     await this.#checkLogs(node);
     // Half of the starts replay at once, the others on first use.
@@ -294,6 +294,7 @@ function watch(
     groupIds: () => host.groupIds(),
     remove: (groupId) => host.remove(groupId),
     close: () => host.close(),
+    metrics: () => host.metrics(),
   };
 }
 
