@@ -13,6 +13,7 @@ import { bug } from "./bug.ts";
 import { appendAsLeader, ownEntry } from "./replication.ts";
 import { broadcastAppend, broadcastHeartbeat, sendAppend } from "./sending.ts";
 import type { Core } from "./core.ts";
+import type { Draft } from "./message.ts";
 import type { Progress } from "./progress.ts";
 import { voterIds } from "./quorum.ts";
 import type { Message, NodeId } from "./types.ts";
@@ -122,6 +123,7 @@ function campaign<P>(core: Core<P>, kind: Campaign): void {
     message.index = index;
     message.logTerm = logTerm;
     message.priority = core.settings.priority;
+    tellCommitted(core, message);
     if (kind === "transfer") message.context = transferContext;
     core.sendAsIs(message);
   }
@@ -129,6 +131,7 @@ function campaign<P>(core: Core<P>, kind: Campaign): void {
 
 /** Candidates of both kinds: an answer to the question they asked. */
 export function handleVoteResponse<P>(core: Core<P>, message: Message<P>): void {
+  if (message.reject && learnCommitted(core, message)) return;
   const result = core.tracker.recordVote(message.from, !message.reject);
   if (result === "lost") {
     becomeFollower(core, core.term, 0);
@@ -165,7 +168,27 @@ export function handleVote<P>(core: Core<P>, message: Message<P>): void {
   }
   response.term = core.term;
   response.reject = true;
+  if (core.role !== "leader") learnCommitted(core, message);
+  tellCommitted(core, response);
   core.sendAsIs(response);
+}
+
+/** A refusal travels with what is known to be committed, both ways (as in raft-rs). Without it a group can be stuck for
+ *  good: a change that leaves node 2 as only voter is committed, but 2 has not heard so and counts by the former
+ *  configuration, whose other voters have longer logs and refuse it, and do not campaign themselves. */
+function tellCommitted<P>(core: Core<P>, message: Draft<P>): void {
+  message.known = core.log.committed;
+  message.knownTerm = core.log.term(core.log.committed) ?? 0;
+}
+
+/** True when the node gave up its candidacy because a change of configuration turned out to be committed. */
+function learnCommitted<P>(core: Core<P>, { known, knownTerm }: Message<P>): boolean {
+  const { log } = core;
+  if (known <= log.committed || !log.matches(known, knownTerm)) return false;
+  log.commitTo(known);
+  if (core.role === "follower" || !hasUnappliedChange(core)) return false;
+  becomeFollower(core, core.term, 0);
+  return true;
 }
 
 /** Preferred leaders: equal logs, and this voter would rather lead itself. It gives way after two refusals, so that a

@@ -34,6 +34,8 @@ export function newMessage<P>(type: MessageType, to: NodeId, from: NodeId): Draf
     rejectHint: 0,
     context: 0,
     priority: 0,
+    known: 0,
+    knownTerm: 0,
     snapshot: null,
     responses: noResponses,
   };

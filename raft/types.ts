@@ -83,8 +83,9 @@ export interface Snapshot {
  *      MsgProp                             entries (index and term not yet given)
  *      MsgApp                              index, logTerm: the entry before `entries`; commit
  *      MsgAppResp                          index: last matching; or reject with index, rejectHint, logTerm (of the hint)
- *      MsgVote, MsgPreVote                 index, logTerm: the candidate's last entry; priority; context 1: a transfer
- *      MsgVoteResp, MsgPreVoteResp         reject
+ *      MsgVote, MsgPreVote                 index, logTerm: the candidate's last entry; priority; context 1: a transfer;
+ *                                          known, knownTerm
+ *      MsgVoteResp, MsgPreVoteResp         reject; then known, knownTerm
  *      MsgSnap                             snapshot
  *      MsgHeartbeat, MsgHeartbeatResp      commit; context: read round, 0 for none
  *      MsgUnreachable, MsgSnapStatus       local reports about peer `from`; reject: the snapshot failed
@@ -137,6 +138,9 @@ export interface Message<P> {
   readonly rejectHint: number;
   readonly context: number;
   readonly priority: number;
+  /** Index and term of the last entry that the sender knows to be committed; whoever holds that entry knows it too. */
+  readonly known: number;
+  readonly knownTerm: number;
   readonly snapshot: Snapshot | null;
   /** Storage messages: step (or send) these once the work is done: durable for an append, executed for an apply. */
   readonly responses: readonly Message<P>[];

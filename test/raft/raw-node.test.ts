@@ -332,6 +332,24 @@ describe("elections", () => {
     expect(node.status().role).toBe("candidate");
   });
 
+  test("that fail by a configuration which is past teach the candidate what is committed", () => {
+    const storage = storageOf(three);
+    const change = { transition: "auto", steps: [{ type: "remove", id: 3 }] } as const;
+    storage.append([{ ...entry(2, 1), type: "confChange", change }, entry(3, 1)]);
+    storage.hardState = { term: 1, vote: 0, commit: 1 };
+    const node = nodeOn(storage);
+    node.campaign();
+    drive(node, storage);
+    // Node 3 has the longer log, and knows that it was removed.
+    node.step(from(3, "MsgVoteResp", { term: 2, reject: true, known: 2, knownTerm: 1 }));
+    expect([node.status().role, node.status().commit]).toEqual(["follower", 2]);
+    drive(node, storage);
+    expect(node.status().configuration.voters.incoming).toEqual([1, 2]);
+    // What does not match its own log teaches it nothing.
+    node.step(from(2, "MsgVote", { term: 2, index: 1, logTerm: 1, known: 3, knownTerm: 7 }));
+    expect(node.status().commit).toBe(2);
+  });
+
   test("begin after a random time in [n, 2n) ticks that the seed decides", () => {
     const all = Array.from({ length: 100 }, (_, seed) => ticksOf(seed));
     expect([Math.min(...all), Math.max(...all)]).toEqual([10, 19]);
