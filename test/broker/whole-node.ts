@@ -12,6 +12,7 @@ import type { Disk } from "../../src/journal/disk.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { LibsqlDisk } from "../../src/journal/libsql-disk.ts";
 import { createMemoryDisk } from "../../src/journal/memory-disk.ts";
+import type { JournalSettings } from "../../src/journal/settings.ts";
 import { openJournal } from "../../src/journal/open-journal.ts";
 import { VirtualWorld } from "./virtual-world.ts";
 
@@ -22,13 +23,15 @@ export interface Node {
   readonly broker: LocalBroker;
   /** Stops the node in order and starts it again on the same disk. */
   restart(): Promise<Node>;
+  /** Its disk has crashed: nobody closes it. */
+  abandon(): void;
 }
 
 const running = new Set<Node>();
 const folders = new Set<string>();
 
-/** A disk that can be opened anew after the one before it was closed. */
-type OpenDisk = (parts: { readonly slabs: SlabPool; readonly world: VirtualWorld }) => Disk;
+/** Gives the disk of each start: one that can be opened anew after the one before it was closed or crashed. */
+export type OpenDisk = (parts: { readonly slabs: SlabPool; readonly world: VirtualWorld }) => Disk;
 
 /** The kinds of disk that a node runs on. */
 export const diskKinds = ["memory", "libsql"] as const;
@@ -37,7 +40,13 @@ export async function startNode(
   options: Partial<BrokerOptions> = {},
   kind: (typeof diskKinds)[number] = "memory",
 ): Promise<Node> {
-  return await start(openerOf(kind), new VirtualWorld(), options);
+  return await startNodeOn(openerOf(kind), { options });
+}
+
+export interface NodeSetup {
+  readonly world?: VirtualWorld;
+  readonly options?: Partial<BrokerOptions>;
+  readonly journal?: Partial<JournalSettings>;
 }
 
 function openerOf(kind: (typeof diskKinds)[number]): OpenDisk {
@@ -58,17 +67,15 @@ export async function stopNodes(): Promise<void> {
   folders.clear();
 }
 
-async function start(
-  openDisk: OpenDisk,
-  world: VirtualWorld,
-  options: Partial<BrokerOptions>,
-): Promise<Node> {
+/** A node on any disk. */
+export async function startNodeOn(openDisk: OpenDisk, setup: NodeSetup = {}): Promise<Node> {
+  const world = setup.world ?? new VirtualWorld();
   const slabs = createSlabPool();
   const disk = openDisk({ slabs, world });
-  const journal = await openJournal({ world, disk, slabs });
+  const journal = await openJournal({ world, disk, slabs, ...setup.journal });
   const host = createReplicaHost({ world, journal, nodeId: 1 });
-  const brokerOptions = { nodeId: 1, version: "0.1.0", ...options };
-  const broker = await createBroker({ world, journal, host, slabs, options: brokerOptions });
+  const options = { nodeId: 1, version: "0.1.0", ...setup.options };
+  const broker = await createBroker({ world, journal, host, slabs, options });
   const node: Node = {
     world,
     journal,
@@ -77,8 +84,9 @@ async function start(
     async restart() {
       running.delete(node);
       await broker.close();
-      return await start(openDisk, world, options);
+      return await startNodeOn(openDisk, { ...setup, world });
     },
+    abandon: () => void running.delete(node),
   };
   running.add(node);
   return node;
