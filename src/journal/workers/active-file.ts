@@ -138,6 +138,7 @@ export function makeSpare(dir: string): void {
 /** Turns the spare into the active file of this name; `lastLsn` is the last row before it. Makes one when there is none yet. */
 export function takeSpare(dir: string, name: string, lastLsn: number | null): ActiveFile {
   if (sizeOf(sparePath(dir)) === 0) makeSpare(dir);
+  assert(sizeOf(pathOf(dir, name)) === 0, `Cannot roll to ${name}: a file of this name is there`);
   renameSync(sparePath(dir), pathOf(dir, name));
   syncFolder(dir);
   return new ActiveFile(dir, name, lastLsn);

@@ -50,6 +50,7 @@ export class WorkerPort<V extends Verbs> {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiter>();
   #nextId = 1;
+  #onSettled: (() => void) | null = null;
   #dead: Fault | null = null;
 
   constructor(url: URL) {
@@ -80,6 +81,14 @@ export class WorkerPort<V extends Verbs> {
     });
     this.#worker.postMessage({ id, verb, body } satisfies Call, transfer);
     return answer;
+  }
+
+  /** Resolves when no call is under way. A Worker that is ended inside a statement takes the process with it. */
+  async idle(): Promise<void> {
+    while (this.#waiting.size > 0)
+      await new Promise<void>((resolve) => {
+        this.#onSettled = resolve;
+      });
   }
 
   /** Ends the Worker; calls under way reject. */
