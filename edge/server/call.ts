@@ -12,6 +12,7 @@ import { refuse, type Refusal } from "../../src/errors.ts";
 import { headerNames, mediaTypes } from "../contract/names.ts";
 import { faultsOf } from "./validate.ts";
 import { partitionSchema, shapes, type BodyTypes } from "../contract/shapes.ts";
+import { respond } from "./answer-heads.ts";
 import { readBody } from "./body.ts";
 import { parseHeaders, parseQuery, type Values } from "./fields.ts";
 import { JsonFault, parseStrictJson } from "./json-reader.ts";
@@ -61,9 +62,7 @@ export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
 
   /** Answers a text that is JSON already. */
   text(status: number, text: string): Response {
-    const headers = this.visit.answerHeaders;
-    headers["content-type"] = mediaTypes.json;
-    return new Response(text, { status, headers });
+    return respond(this.visit, { status, type: mediaTypes.json }, text);
   }
 
   refuse(refusal: Refusal): Response {
@@ -71,7 +70,7 @@ export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
   }
 
   setHeader(name: string, value: string): void {
-    this.visit.answerHeaders[name] = value;
+    this.visit.ownHeaders[name] = value;
   }
 
   /** The body's media type, without parameters and in lower case; "" when there is none. */
@@ -104,9 +103,8 @@ export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
 
 /** Answers a refusal; the connection is closed when a long body is left unread. */
 export function refuseVisit(visit: Visit, refusal: Refusal): Response {
-  const headers = visit.answerHeaders;
-  if (bodyIsLeft(refusal) || leavesBody(visit)) headers["connection"] = "close";
-  return problemResponse(refusal, visit.requestId, headers);
+  if (bodyIsLeft(refusal) || leavesBody(visit)) visit.ownHeaders["connection"] = "close";
+  return problemResponse(refusal, visit);
 }
 
 /** The body was given up while it came. */

@@ -29,21 +29,28 @@ const headBytes = 22;
 const crcAt = 18;
 const allFlag = 1;
 
-/** Cursors of one topic: what is constant is laid out once. */
+/** Where cursors are laid out: one at a time, so that none costs memory of its own. */
+let scratch = Buffer.alloc(1_024);
+
+/** Cursors of one topic. */
 export class CursorWriter {
-  #bytes = Buffer.alloc(256);
+  readonly #topicId: Uint8Array;
+  readonly #flags: number;
 
   constructor(topicId: string, follows: "all" | "some") {
-    this.#bytes[0] = version;
-    this.#bytes[1] = follows === "all" ? allFlag : 0;
-    this.#bytes.write(topicId.replaceAll("-", ""), 2, "hex");
+    this.#topicId = idBytes(topicId);
+    this.#flags = follows === "all" ? allFlag : 0;
   }
 
   /** Positions in order of partition. Cost: a few bytes a partition. */
   write(positions: readonly Position[]): string {
     const room = headBytes + 8 + positions.length * 16;
-    if (this.#bytes.length < room) this.#bytes = Buffer.concat([this.#bytes], room * 2);
-    const bytes = this.#bytes;
+    if (scratch.length < room) scratch = Buffer.alloc(room * 2);
+    const bytes = scratch;
+    bytes[0] = version;
+    bytes[1] = this.#flags;
+    bytes.set(this.#topicId, 2);
+    bytes.fill(0, crcAt, headBytes);
     let at = putNumber(bytes, headBytes, positions.length);
     let previous = 0;
     for (const { partition, offset } of positions) {
@@ -51,10 +58,19 @@ export class CursorWriter {
       at = putNumber(bytes, at, offset);
       previous = partition;
     }
-    bytes.writeUInt32BE(0, crcAt);
     bytes.writeUInt32BE(crc32c(bytes.subarray(0, at)), crcAt);
     return bytes.toString("base64url", 0, at);
   }
+}
+
+/** The last id asked for: requests come in runs of one topic. */
+let lastId = { text: "", bytes: new Uint8Array(0) };
+
+function idBytes(text: string): Uint8Array {
+  if (lastId.text !== text) {
+    lastId = { text, bytes: Uint8Array.from(Buffer.from(text.replaceAll("-", ""), "hex")) };
+  }
+  return lastId.bytes;
 }
 
 /** The cursor of a text, or null when it is none of ours or was damaged. */

@@ -15,6 +15,7 @@ import type { World } from "../../src/world.ts";
 import { headerNames } from "../contract/names.ts";
 import { openCall, refuseVisit } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
+import { AnswerHeads } from "./answer-heads.ts";
 import { answerOptions, refusedAtGate } from "./gate.ts";
 import { DoorMetrics } from "./metrics.ts";
 import { nodeRoutes } from "./node-routes.ts";
@@ -70,6 +71,7 @@ export function createDoor({ broker, slabs, world, options = {} }: DoorParts): D
     options: { ...defaults, ...options },
     metrics: new DoorMetrics(),
     deadlines: new Deadlines(world),
+    heads: new AnswerHeads(broker, world),
     waiters: new Waiters(),
     tails: new TailHub(broker, world),
     nextKeylessPartition: roundRobin(world),
@@ -198,7 +200,7 @@ function answerUnrouted(services: Services, visit: Visit): Response {
   if (visit.request.method === "OPTIONS") {
     return finish(services, visit, started, { response: answerOptions(visit, allowed) });
   }
-  visit.answerHeaders["allow"] = allowed.join(", ");
+  visit.ownHeaders["allow"] = allowed.join(", ");
   const detail = `${visit.path.slice(0, 200)} takes ${allowed.join(", ")}, got ${visit.request.method}`;
   return finish(services, visit, started, { refused: refuse("method_not_allowed", detail) });
 }

@@ -7,6 +7,7 @@
 
 import { refuse, type Refusal } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
+import { respond } from "./answer-heads.ts";
 import type { Services } from "./services.ts";
 import { clipped } from "./validate.ts";
 import type { Visit } from "./visit.ts";
@@ -48,8 +49,8 @@ function foreignOrigin(services: Services, visit: Visit): Refusal | null {
   const { origin } = visit.headers;
   if (origin === undefined) return null;
   if (services.options.corsOrigins.includes(origin)) {
-    visit.answerHeaders["access-control-allow-origin"] = origin;
-    visit.answerHeaders["access-control-expose-headers"] = "*, Authorization";
+    visit.ownHeaders["access-control-allow-origin"] = origin;
+    visit.ownHeaders["access-control-expose-headers"] = "*, Authorization";
     return null;
   }
   const detail = `Origin ${clipped(origin)} may not call this node; list it with --cors-origin`;
@@ -58,8 +59,7 @@ function foreignOrigin(services: Services, visit: Visit): Refusal | null {
 
 /** The answer to OPTIONS: the methods of the path, and what a listed origin may send. */
 export function answerOptions(visit: Visit, methods: readonly string[]): Response {
-  const headers = visit.answerHeaders;
-  delete headers["content-type"];
+  const headers = visit.ownHeaders;
   headers["allow"] = methods.join(", ");
   if (visit.headers["origin"] !== undefined) {
     headers["access-control-allow-methods"] = methods.join(", ");
@@ -68,5 +68,5 @@ export function answerOptions(visit: Visit, methods: readonly string[]): Respons
     headers["access-control-max-age"] = "600";
     headers["vary"] = "Origin, Authorization, Access-Control-Request-Headers";
   }
-  return new Response(null, { status: 204, headers });
+  return respond(visit, { status: 204, type: null }, null);
 }

@@ -2,6 +2,7 @@
 
 import { limits } from "../../src/limits.ts";
 import { mediaTypes } from "../contract/names.ts";
+import { respond } from "./answer-heads.ts";
 import type { Call } from "./call.ts";
 import { metricsPage } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -45,9 +46,8 @@ export const nodeRoutes: readonly Route[] = [
     resource: "cluster",
     answers: { 200: { description: "All metrics", shape: null, mediaType: mediaTypes.metrics } },
     handle(call) {
-      const headers = call.visit.answerHeaders;
-      headers["content-type"] = mediaTypes.metrics;
-      return new Response(metricsPage(call.services), { headers });
+      const head = { status: 200, type: mediaTypes.metrics };
+      return respond(call.visit, head, metricsPage(call.services));
     },
   }),
   route({

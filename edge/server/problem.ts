@@ -2,6 +2,8 @@
 
 import { codes, type Refusal } from "../../src/errors.ts";
 import { mediaTypes } from "../contract/names.ts";
+import { respond } from "./answer-heads.ts";
+import type { Visit } from "./visit.ts";
 
 /** One place of a list of errors: which record, what, why. */
 export interface InputError {
@@ -31,17 +33,14 @@ export function problemOf(refusal: Refusal, requestId: string): Problem {
   };
 }
 
-/** Answers the problem. `headers` are the call's own; they are completed in place. */
-export function problemResponse(
-  refusal: Refusal,
-  requestId: string,
-  headers: Record<string, string>,
-): Response {
-  const problem = problemOf(refusal, requestId);
-  headers["content-type"] = mediaTypes.problem;
-  headers["cache-control"] = "no-store";
+/** Answers the problem. */
+export function problemResponse(refusal: Refusal, visit: Visit): Response {
+  const problem = problemOf(refusal, visit.requestId);
+  visit.ownHeaders["cache-control"] = "no-store";
   if (refusal.retryAfterMs !== undefined) {
-    headers["retry-after"] = String(Math.max(1, Math.ceil(refusal.retryAfterMs / 1_000)));
+    const seconds = Math.max(1, Math.ceil(refusal.retryAfterMs / 1_000));
+    visit.ownHeaders["retry-after"] = String(seconds);
   }
-  return new Response(`${JSON.stringify(problem)}\n`, { status: problem.status, headers });
+  const head = { status: problem.status, type: mediaTypes.problem };
+  return respond(visit, head, `${JSON.stringify(problem)}\n`);
 }

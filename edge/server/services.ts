@@ -4,6 +4,7 @@ import type { Authorize } from "../../src/authorize.ts";
 import type { Broker } from "../../src/broker/broker.ts";
 import type { SlabPool } from "../../src/bytes/slab.ts";
 import type { World } from "../../src/world.ts";
+import type { AnswerHeads } from "./answer-heads.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { DoorMetrics } from "./metrics.ts";
 import type { Route } from "./route.ts";
@@ -43,6 +44,7 @@ export interface Services {
   readonly options: DoorOptions;
   readonly metrics: DoorMetrics;
   readonly deadlines: Deadlines;
+  readonly heads: AnswerHeads;
   readonly waiters: Waiters;
   readonly tails: TailHub;
   /** The routing table, for the door's own description. */

@@ -1,6 +1,7 @@
 // GET /v1/topics/{t}/tail: server-sent events with exact resume. The route; each connection is a Tailer.
 
 import { headerNames, mediaTypes } from "../contract/names.ts";
+import { respond } from "./answer-heads.ts";
 import type { Call } from "./call.ts";
 import { readCursor } from "./cursor.ts";
 import {
@@ -95,15 +96,13 @@ function gone(call: TailCall): Response {
   if (readCursor(call.header[headerNames.lastEventId] ?? "") === null) {
     return call.refuse(unknownTopic(call.services, call.topic));
   }
-  delete visit.answerHeaders["content-type"];
-  return new Response(null, { status: 204, headers: visit.answerHeaders });
+  return respond(visit, { status: 204, type: null }, null);
 }
 
 function events(call: TailCall, tailer: Tailer | null): Response {
-  const headers = call.visit.answerHeaders;
-  headers["content-type"] = mediaTypes.events;
-  headers["cache-control"] = "no-cache, no-transform";
+  call.setHeader("cache-control", "no-cache, no-transform");
   // Proxies that hold back what is small would hold back the tail.
-  headers["x-accel-buffering"] = "no";
-  return new Response(tailer?.stream() ?? null, { headers });
+  call.setHeader("x-accel-buffering", "no");
+  const head = { status: 200, type: mediaTypes.events };
+  return respond(call.visit, head, tailer?.stream() ?? null);
 }

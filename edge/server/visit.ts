@@ -1,6 +1,7 @@
-// One request as the door first sees it: its path and headers taken out once, and the headers that every answer carries.
+// One request as the door first sees it: its path, headers and id taken out once.
 
 import { headerNames } from "../contract/names.ts";
+import type { AnswerHeads } from "./answer-heads.ts";
 import type { Services } from "./services.ts";
 
 /** What the runtime adapter knows about a request. */
@@ -21,8 +22,9 @@ export interface Visit {
   /** Lower-case names. A name that came twice has its values joined by ", ". */
   readonly headers: HeaderTable;
   readonly requestId: string;
-  /** Headers of the answer: one object per request, completed by whoever answers. */
-  readonly answerHeaders: Record<string, string>;
+  readonly heads: AnswerHeads;
+  /** Headers of this answer beside those that all have; completed by whoever answers. */
+  readonly ownHeaders: Record<string, string>;
 }
 
 const saneRequestId = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
@@ -45,21 +47,8 @@ export function openVisit(services: Services, request: Request, info: RequestInf
     requestId,
     path: url.slice(start, query < 0 ? end : query),
     search: query < 0 ? "" : url.slice(query + 1, end),
-    answerHeaders: answerHeaders(services, requestId),
-  };
-}
-
-function answerHeaders(services: Services, requestId: string): Record<string, string> {
-  const { version, nodeId, term } = services.broker.status();
-  return {
-    "content-type": "",
-    "cache-control": "no-cache",
-    vary: "Origin, Authorization",
-    "x-content-type-options": "nosniff",
-    [headerNames.version]: version,
-    [headerNames.node]: String(nodeId),
-    [headerNames.term]: String(term),
-    [headerNames.requestId]: requestId,
+    heads: services.heads,
+    ownHeaders: {},
   };
 }
 
