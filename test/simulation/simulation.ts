@@ -11,7 +11,8 @@ import { createHash } from "node:crypto";
 
 import { createReplicaHost, type Host } from "../../src/consensus/host.ts";
 import type { Replica, ReplicaHost, StateMachine } from "../../src/consensus/replica.ts";
-import type { Journal } from "../../src/journal/journal.ts";
+import type { Journal, ReadResult } from "../../src/journal/journal.ts";
+import { Fault } from "../../src/errors.ts";
 import { logIndex } from "../../src/quantities.ts";
 import { PartitionFold } from "../../src/partition/fold.ts";
 import { createPartition, openPartition, type Partition } from "../../src/partition/partition.ts";
@@ -224,30 +225,48 @@ class Simulation {
     if (!replica.ready) return;
     const applied = replica.appliedIndex;
     const live = hex(machine.snapshot());
-    const { snapshotIndex, logStart } = node.journal.state(replica.number);
-    const starts = [snapshotIndex, ...(logStart.index === 1 ? [logIndex(0)] : [])];
-    for (const start of starts) {
-      const fold = new PartitionFold();
-      if (start > 0) {
-        const snapshot = await node.journal.readSnapshot(replica.number);
-        fold.restore(decodeSnapshot(snapshot!.bytes).machine);
+    for (const from of ["snapshot", "beginning"] as const) {
+      const folded = await this.#foldOf(node, replica, { from, applied });
+      if (folded !== null && folded !== live) {
+        throw new Error(`Fold of ${groupId} from its ${from} to ${applied} is not the live state`);
       }
-      for (let next = start + 1; next <= applied;) {
-        const read = await node.journal.read({
-          replica: replica.number,
-          from: { index: logIndex(next) },
-          endIndex: logIndex(applied + 1),
-          maxBytes: 1 << 20,
-          dataOnly: false,
-        });
-        for (const entry of read.entries) fold.apply(entry);
-        next = read.entries.at(-1)!.index + 1;
-        read.release();
-      }
-      const folded = hex(fold.snapshot());
-      if (folded !== live) {
-        throw new Error(`Fold of ${groupId} from ${start} to ${applied} is not the live state`);
-      }
+    }
+  }
+
+  /** Null when the log no longer holds what is wanted: it may be cut while it is read. */
+  async #foldOf(
+    node: Node,
+    replica: Replica,
+    of: { readonly from: "snapshot" | "beginning"; readonly applied: number },
+  ): Promise<string | null> {
+    const { journal } = node;
+    const fold = new PartitionFold();
+    const snapshot = of.from === "snapshot" ? await journal.readSnapshot(replica.number) : null;
+    if (snapshot !== null) fold.restore(decodeSnapshot(snapshot.bytes).machine);
+    for (let next = (snapshot?.index ?? 0) + 1; next <= of.applied;) {
+      if (journal.state(replica.number).logStart.index > next) return null;
+      const read = await this.#readPage(node, replica, { index: next, end: of.applied + 1 });
+      if (read === null) return null;
+      for (const entry of read.entries) fold.apply(entry);
+      next = read.entries.at(-1)!.index + 1;
+      read.release();
+    }
+    return (snapshot?.index ?? 0) > of.applied ? null : hex(fold.snapshot());
+  }
+
+  async #readPage(
+    { journal }: Node,
+    replica: Replica,
+    of: { readonly index: number; readonly end: number },
+  ): Promise<ReadResult | null> {
+    const from = { index: logIndex(of.index) };
+    const endIndex = logIndex(of.end);
+    const request = { replica: replica.number, from, endIndex, maxBytes: 1 << 20, dataOnly: false };
+    try {
+      return await journal.read(request);
+    } catch (error) {
+      if (error instanceof Fault && error.code === "offset_out_of_range") return null;
+      throw error;
     }
   }
 
