@@ -9,6 +9,7 @@
 
 import { statfs } from "node:fs/promises";
 import { assert } from "../assert.ts";
+import { Fault } from "../errors.ts";
 import type { SlabPool } from "../bytes/slab.ts";
 import { limits } from "../limits.ts";
 import type { World } from "../world.ts";
@@ -96,6 +97,7 @@ export class LibsqlDisk implements Disk {
     await janitor.call("seal", plan);
     for (;;) {
       while (pause() && !this.#closed) await this.#rest();
+      if (this.#closed) throw new Fault("shutting_down", `Cannot seal ${plan.output}: closing`);
       const head = await janitor.call("step", null);
       if (head !== null) return head;
     }
@@ -117,10 +119,12 @@ export class LibsqlDisk implements Disk {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    const others = [...this.#readers, this.#janitor];
     try {
+      await Promise.all(others.map((port) => port?.idle()));
       await this.#writer.call("close", null);
     } finally {
-      for (const port of [...this.#readers, this.#janitor, this.#writer]) port?.terminate();
+      for (const port of [...others, this.#writer]) port?.terminate();
     }
   }
 

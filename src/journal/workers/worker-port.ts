@@ -102,12 +102,14 @@ export class WorkerPort<V extends Verbs> {
     this.#waiting.delete(reply.id);
     if ("thrown" in reply) waiter?.reject(errorOf(reply.thrown));
     else waiter?.resolve(reply.value);
+    this.#onSettled?.();
   }
 
   #die(detail: string): void {
     this.#dead ??= new Fault("storage_failed", detail, { sideEffects: "unknown" });
     for (const waiter of this.#waiting.values()) waiter.reject(this.#dead);
     this.#waiting.clear();
+    this.#onSettled?.();
   }
 }
 
