@@ -207,9 +207,9 @@ export class Writer {
 
   /** Entries wait until the janitor made room; marks go on, for the janitor itself relies on them. */
   async #waitForRoom(): Promise<void> {
-    let room = false;
-    const made = this.#parts.roomForFullFile().then(() => (room = true));
-    while (!room && this.#fault === null && !this.#ended) {
+    const room = { made: false };
+    const made = this.#parts.roomForFullFile().then(() => (room.made = true));
+    while (!room.made && this.#fault === null && !this.#ended) {
       if (this.#waiters.some((waiter) => this.#isReady(waiter))) await this.#flush([]);
       else await Promise.race([made, new Promise<void>((wake) => (this.#onWaiter = wake))]);
     }

@@ -9,6 +9,8 @@ const count = Number(process.env["SEEDS"] ?? 12);
 const only = process.env["SEED"];
 const seeds = only === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(only)];
 
+const inMemory = (): SuiteDisk => ({ disk: createMemoryDisk() });
+
 function simulated(world: VirtualWorld): SuiteDisk {
   const delay = () => settle(Math.floor(world.random() * 3));
   return wrapped(createSimulatedDisk({ random: () => world.random(), delay }));
@@ -21,8 +23,7 @@ const wrapped = (disk: SimulatedDisk): SuiteDisk => ({
 
 describe("the journal equals its model", () => {
   test("over a disk in memory, with reopens", async () => {
-    const open = () => ({ disk: createMemoryDisk() });
-    for (const seed of seeds) await runJournalSuite({ seed, steps: 250, open });
+    for (const seed of seeds) await runJournalSuite({ seed, steps: 250, open: inMemory });
   }, 600_000);
 
   test("over a disk that loses power, crashing at every step of a commit, roll, seal or removal", async () => {

@@ -35,6 +35,8 @@ export const tinyFiles: Partial<JournalSettings> = {
 /** What the suite does to the disk between two lives of the journal. */
 export interface SuiteDisk {
   readonly disk: Disk;
+  /** Another disk over the same files; missing where a closed one may be opened again. */
+  reopen?(): Disk;
   /** The disk as a start after a crash sees it. */
   crash?(kind: "process" | "power"): SuiteDisk;
 }
@@ -42,7 +44,7 @@ export interface SuiteDisk {
 export interface SuiteOptions {
   readonly seed: number;
   readonly steps: number;
-  readonly open: (world: VirtualWorld, slabs: SlabPool) => SuiteDisk;
+  readonly open: (world: VirtualWorld, slabs: () => SlabPool) => SuiteDisk;
   readonly settings?: Partial<JournalSettings>;
   /** "real": files and Workers; idling waits for them. */
   readonly time?: "virtual" | "real";
@@ -77,7 +79,7 @@ class SuiteRun {
   constructor(options: SuiteOptions) {
     this.#options = options;
     this.#world = new VirtualWorld(options.seed * 7_919 + 1);
-    this.#disk = options.open(this.#world, this.#slabs);
+    this.#disk = options.open(this.#world, () => this.#slabs);
   }
 
   trace(): string {
@@ -95,7 +97,9 @@ class SuiteRun {
   async start(): Promise<void> {
     this.#life++;
     this.#journal = await openJournal({
-      ...{ world: this.#world, disk: this.#disk.disk, slabs: this.#slabs },
+      world: this.#world,
+      disk: this.#disk.disk,
+      slabs: this.#slabs,
       ...tinyFiles,
       ...this.#options.settings,
     });
@@ -143,9 +147,7 @@ class SuiteRun {
   /** Sends a write; the model follows at once, the acknowledgement later. */
   #send(one: ModelReplica, write: Promise<unknown>, acknowledge: () => void): void {
     const life = this.#life;
-    const done = write.then(() => {
-      if (life === this.#life) acknowledge();
-    });
+    const done = write.then(() => (life === this.#life ? acknowledge() : undefined));
     this.#pending.add(done);
     void done.finally(() => this.#pending.delete(done));
     this.#trace.push(`${one.replica}:${one.last.lastIndex}`);
@@ -158,9 +160,13 @@ class SuiteRun {
     let next = baseOffset;
     return Array.from({ length: 1 + this.#below(4) }, (_, i) => {
       const plan: EntryPlan = {
-        ...{ index: from + i, term: at, baseOffset: next, stamp: this.#stamp++ },
-        ...{ kind: this.#chance(0.85) ? entryKinds.data : entryKinds.command },
-        ...{ bytes: this.#below(300), offsetCount: 1 + this.#below(5) },
+        index: from + i,
+        term: at,
+        baseOffset: next,
+        stamp: this.#stamp++,
+        kind: this.#chance(0.85) ? entryKinds.data : entryKinds.command,
+        bytes: this.#below(300),
+        offsetCount: 1 + this.#below(5),
         time: this.#stamp,
       };
       const stamped = isData(plan) ? { ...plan, maxTimestamp: this.#below(1_000) } : plan;
@@ -212,7 +218,9 @@ class SuiteRun {
     if (!keeps) return;
     one.commit = durable.lastIndex;
     const hardState = {
-      ...{ term: term(last.term), vote: last.vote, commit: logIndex(one.commit) },
+      term: term(last.term),
+      vote: last.vote,
+      commit: logIndex(one.commit),
     };
     const replica = replicaNumber(one.replica);
     this.#send(one, this.#journal.enqueue({ replica, hardState }), one.step({}));
@@ -233,7 +241,10 @@ class SuiteRun {
     if (one === null || one.commit <= (one.last.snapshot?.index ?? 0)) return;
     if (one.commit < one.trimmed - 1) return;
     const bytes = contentOf({
-      ...{ index: one.commit, term: 0, baseOffset: 0, bytes: this.#below(2_000) },
+      index: one.commit,
+      term: 0,
+      baseOffset: 0,
+      bytes: this.#below(2e3),
       stamp: this.#stamp++,
     });
     const snapshot = { index: logIndex(one.commit), bytes };
@@ -269,8 +280,14 @@ class SuiteRun {
     const bytes = contentOf({ index, term: at, baseOffset: 0, bytes: this.#below(900) });
     const snapshot = { index: logIndex(index - 1), bytes };
     const next = {
-      ...{ start, entries: new Map(), lastIndex: index - 1, lastTerm: at, snapshot },
-      ...{ nextOffset: start.offset, term: at, vote: at === state.term ? state.vote : 0 },
+      start,
+      entries: new Map(),
+      lastIndex: index - 1,
+      lastTerm: at,
+      snapshot,
+      nextOffset: start.offset,
+      term: at,
+      vote: at === state.term ? state.vote : 0,
     };
     const sent = this.#journal.enqueue({
       replica: replicaNumber(one.replica),
@@ -299,6 +316,8 @@ class SuiteRun {
     await this.#idle();
     await this.#journal.close();
     assert(this.#slabs.bytesInUse === 0, `Slices leak: ${this.#slabs.bytesInUse} bytes are held`);
+    const disk = this.#disk.reopen?.() ?? this.#disk.disk;
+    this.#disk = { ...this.#disk, disk };
     await this.start();
     for (const one of this.#replicas) await this.#compare(one, one.acknowledged);
     this.#forgetDropped();
@@ -368,8 +387,11 @@ class SuiteRun {
     const got: LogEntry[] = [];
     for (let next: number = logStart.index; next <= lastIndex;) {
       const result = await this.#journal.read({
-        ...{ replica, from: { index: logIndex(next) }, endIndex: logIndex(lastIndex + 1) },
-        ...{ maxBytes, dataOnly: false },
+        replica,
+        from: { index: logIndex(next) },
+        endIndex: logIndex(lastIndex + 1),
+        maxBytes,
+        dataOnly: false,
       });
       assert(result.entries.length > 0, () => `Nothing was read of replica ${replica} at ${next}`);
       for (const entry of result.entries) checkEntry(entry, state.entries.get(entry.index));
@@ -399,8 +421,10 @@ class SuiteRun {
     const at = plan.baseOffset + this.#below(countOf(plan));
     const result = await this.#journal.read({
       replica: replicaNumber(one.replica),
-      ...{ from: { offset: offset(at) }, endIndex: logIndex(plan.index + 1) },
-      ...{ maxBytes: 0, dataOnly: true },
+      from: { offset: offset(at) },
+      endIndex: logIndex(plan.index + 1),
+      maxBytes: 0,
+      dataOnly: true,
     });
     const [entry] = result.entries;
     assert(

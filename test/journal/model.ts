@@ -53,7 +53,7 @@ export class ModelReplica {
   }
 
   get durable(): ModelState {
-    return this.states[this.acknowledged]!;
+    return this.states[this.acknowledged];
   }
 
   /** Queues a step; returns what to call when it is acknowledged. */
