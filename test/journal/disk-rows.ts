@@ -91,17 +91,13 @@ export class RowWriter {
       groupId: groupOf(replica),
       idx,
       term: 1,
-      ...{
-        kind: entryKinds.data,
-        baseOffset: idx - 1,
-        offsetCount: 1,
-        time: idx,
-      },
-      ...{
-        maxTimestamp: idx,
-        meta: idx % 2 === 0 ? Uint8Array.of(idx & 255, 7) : null,
-        batch,
-      },
+      kind: entryKinds.data,
+      baseOffset: idx - 1,
+      offsetCount: 1,
+      time: idx,
+      maxTimestamp: idx,
+      meta: idx % 2 === 0 ? Uint8Array.of(idx & 255, 7) : null,
+      batch,
     };
   }
 
@@ -129,18 +125,14 @@ function imageOf(replica: number, next: number): ReplicaImage {
       prevTerm: term(0),
       offset: offset(0),
     },
-    ...{
-      lastIndex: next - 1,
-      lastTerm: 1,
-      nextOffset: next - 1,
-      lastTime: next - 1,
-    },
-    ...{
-      configuration: null,
-      epochs: [],
-      snapshot: null,
-      partial: null,
-    },
+    lastIndex: next - 1,
+    lastTerm: 1,
+    nextOffset: next - 1,
+    lastTime: next - 1,
+    configuration: null,
+    epochs: [],
+    snapshot: null,
+    partial: null,
   };
 }
 
@@ -168,11 +160,9 @@ export const byLsn = (file: string, replica: number, lsns: readonly number[]): D
   replica,
   groupId: groupOf(replica),
   rows: { lsns },
-  ...{
-    parts: "rows" as const,
-    maxRows: 1e4,
-    maxBytes: 2 ** 30,
-  },
+  parts: "rows" as const,
+  maxRows: 1e4,
+  maxBytes: 2 ** 30,
 });
 
 /** A read by index of everything in a range. */
@@ -191,11 +181,9 @@ export function byIndex(
       endIndex,
       ...filters,
     },
-    ...{
-      parts: "rows" as const,
-      maxRows: 1e4,
-      maxBytes: 2 ** 30,
-    },
+    parts: "rows" as const,
+    maxRows: 1e4,
+    maxBytes: 2 ** 30,
   };
 }
 
