@@ -137,10 +137,17 @@ export function handleVoteResponse<P>(core: Core<P>, message: Message<P>): void 
     becomeFollower(core, core.term, 0);
   } else if (result === "won" && core.role === "preCandidate") {
     campaign(core, "election");
-  } else if (result === "won") {
+  } else if (result === "won" && hasOwnVote(core)) {
     becomeLeader(core);
     broadcastAppend(core);
   }
+}
+
+/** The own vote is counted when it is durable, and a majority without it is not enough: requests for votes leave before
+ *  the term is on disk, so a node that led by the others' votes, crashed and forgot the term could be elected in it
+ *  once more, by the same votes, and fill it with other entries. (Found by simulation; etcd's asynchronous mode has it.) */
+function hasOwnVote<P>(core: Core<P>): boolean {
+  return core.tracker.votes.get(core.id) === true;
 }
 
 /** True when a live leader's followers must not listen to candidates (thesis 6.4.1). */

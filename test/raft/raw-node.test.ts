@@ -139,6 +139,19 @@ describe("durability", () => {
     ]);
   });
 
+  test("a candidate does not lead before its own vote is durable, though all others voted for it", () => {
+    const storage = storageOf(three);
+    const node = nodeOn(storage);
+    node.campaign();
+    const { messages } = node.ready();
+    node.step(from(2, "MsgVoteResp", { term: 1 }));
+    node.step(from(3, "MsgVoteResp", { term: 1 }));
+    expect(node.status().role).toBe("candidate");
+    const append = messages.find(({ to }) => to === appendThread)!;
+    for (const response of append.responses) node.step(response);
+    expect(node.status().role).toBe("leader");
+  });
+
   test("a restarted node does not vote twice in a term", () => {
     const storage = storageOf(three);
     storage.hardState = { term: 5, vote: 2, commit: 1 };
