@@ -121,7 +121,7 @@ export class LibsqlDisk implements Disk {
     this.#closed = true;
     const others = [...this.#readers, this.#janitor];
     try {
-      await Promise.all(others.map((port) => port?.idle()));
+      for (const port of others) await port?.idle();
       await this.#writer.call("close", null);
     } finally {
       for (const port of [...others, this.#writer]) port?.terminate();
