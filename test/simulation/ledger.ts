@@ -11,8 +11,6 @@ import { recordsIn } from "../partition/batches.ts";
 
 /** The clients do nothing that deserves these: told all the same, an earlier try was forgotten or counted twice. */
 const neverRight: ReadonlySet<string> = new Set([
-  "out_of_order_sequence_number",
-  "duplicate_sequence_number",
   "invalid_producer_epoch",
   "idempotency_key_reused",
   "invalid_record",

@@ -92,21 +92,23 @@ class Simulation {
   async run(): Promise<SimulationResult> {
     const world = this.#world;
     await this.#start();
-    const running = this.#startClients();
+    const { all, ended } = this.#startClients();
     while (world.monotonic() < this.#loadMs) {
       await world.run(20 + world.below(400));
       this.#throwFailure();
       await this.#disturb();
     }
-    for (const client of running) client.stop();
-    await world.run(1_000);
+    for (const client of all) client.stop();
+    // Nobody waits for an answer that never comes.
+    await world.until(ended, 10_000);
     this.#throwFailure();
     await this.#restart("stop");
     return this.#result();
   }
 
-  #startClients(): Client[] {
+  #startClients(): { readonly all: readonly Client[]; readonly ended: Promise<unknown> } {
     const all: Client[] = [];
+    const runs: Promise<void>[] = [];
     for (let id = 0; id < clients; id += 1) {
       const client = new Client(
         {
@@ -120,9 +122,9 @@ class Simulation {
         id,
       );
       all.push(client);
-      client.run().catch((error: unknown) => (this.#failure ??= error));
+      runs.push(client.run().catch((error: unknown) => void (this.#failure ??= error)));
     }
-    return all;
+    return { all, ended: Promise.all(runs) };
   }
 
   async #disturb(): Promise<void> {

@@ -40,18 +40,17 @@ export class Client {
   readonly #parts: ClientParts;
   readonly #id: number;
   #next = 0;
-  /** Per partition: the sequence that comes next, and what was sent and not heard of. */
+  /** Per partition: the sequence of the oldest batch that is not known to be written, and those batches. */
   readonly #sequences: number[];
-  readonly #retry: (readonly string[] | null)[];
+  readonly #unsettled: string[][][];
   readonly #ends: number[];
-  #epoch = 0;
   #stopped = false;
 
   constructor(parts: ClientParts, id: number) {
     this.#parts = parts;
     this.#id = id;
     this.#sequences = Array.from({ length: parts.groups }, () => 0);
-    this.#retry = Array.from({ length: parts.groups }, () => null);
+    this.#unsettled = Array.from({ length: parts.groups }, () => []);
     this.#ends = Array.from({ length: parts.groups }, () => 0);
   }
 
@@ -75,17 +74,34 @@ export class Client {
     await this.#append(group, values, { acks });
   }
 
-  /** A producer: the same sequence again until it is known what became of it. */
+  /** A producer with up to three batches in flight, some of them sent twice: the same sequences again until it is
+   *  known what became of them. */
   async sequenced(): Promise<void> {
+    const { world } = this.#parts;
     const group = this.#group();
-    const values = this.#retry[group] ?? this.#values();
-    this.#retry[group] = values;
-    const baseSequence = this.#sequences[group];
-    const producer = { id: this.#id, epoch: this.#epoch, baseSequence };
-    const outcome = await this.#append(group, values, {}, producer);
-    if (outcome === null || (!outcome.ok && isRetry(outcome))) return;
-    this.#retry[group] = null;
-    if (outcome.ok) this.#sequences[group] = baseSequence + values.length;
+    const unsettled = this.#unsettled[group];
+    do unsettled.push(this.#values());
+    while (unsettled.length < 3 && world.below(2) === 0);
+    let baseSequence = this.#sequences[group];
+    const sent = unsettled.map((values) => {
+      const producer = { id: this.#id, epoch: 0, baseSequence };
+      baseSequence += values.length;
+      const once = this.#append(group, values, {}, producer);
+      const twice = world.below(4) === 0 ? this.#append(group, values, {}, producer) : once;
+      return Promise.all([once, twice]);
+    });
+    for (const outcomes of await Promise.all(sent)) {
+      const settled = outcomes.find((outcome) => outcome?.ok === true);
+      if (settled === undefined) return this.#checkFirst(outcomes[0]);
+      this.#sequences[group] += unsettled.shift()!.length;
+    }
+  }
+
+  /** The first batch that fails is never out of order: everything before it was acknowledged. */
+  #checkFirst(outcome: AppendOutcome | null): void {
+    if (outcome !== null && !outcome.ok && outcome.code.includes("sequence")) {
+      throw new Error(`Producer ${this.#id}: ${outcome.detail}`);
+    }
   }
 
   /** The same key and body until it is known what became of it. */
@@ -96,7 +112,9 @@ export class Client {
     const key = `key-${this.#id}-${this.#next}`;
     const idempotency = { principal: "sim", key, bodyHash, partitionCount: 0 };
     for (let tries = 0; tries < 5 && !this.#stopped; tries += 1) {
-      const outcome = await this.#append(group, values, { idempotency });
+      const first = this.#append(group, values, { idempotency });
+      if (this.#parts.world.below(4) === 0) await this.#append(group, values, { idempotency });
+      const outcome = await first;
       if (outcome !== null && (outcome.ok || !isRetry(outcome))) return;
       await new Promise<void>((resolve) => void this.#parts.world.setTimer(50, resolve));
     }
@@ -106,6 +124,9 @@ export class Client {
     const group = this.#group();
     const conditions: Conditions = { expectedOffset: this.#ends[group] };
     const outcome = await this.#append(group, this.#values(), { conditions });
+    if (outcome?.ok === true && outcome.baseOffset !== conditions.expectedOffset) {
+      throw new Error(`Expected offset ${conditions.expectedOffset}, got ${outcome.baseOffset}`);
+    }
     if (outcome === null || outcome.ok) return;
     const current = outcome.members?.["currentOffset"];
     if (typeof current === "number") this.#ends[group] = current;
@@ -209,8 +230,5 @@ export class Client {
 }
 
 function isRetry(outcome: AppendOutcome): boolean {
-  return (
-    !outcome.ok &&
-    (outcome.sideEffects === "unknown" || outcome.code !== "out_of_order_sequence_number")
-  );
+  return !outcome.ok && outcome.code !== "idempotency_key_reused";
 }
