@@ -2,12 +2,13 @@
 //
 // Servers are processes of their own; the client is this process, which looks at no more of an answer than its status
 // and length (http-load.ts). Rounds alternate between the servers; figures are medians of rounds. The door stands over
-// a real broker, once with its disk in memory (what the door itself costs) and once on a real folder.
+// a real broker (--loads TEXT: only loads whose name holds the text, beside the echo), once with its disk in memory (what the door itself costs) and once on a real folder.
 
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { load, requestBytes, refusals } from "./http-load.ts";
+import { usageOf } from "./process-usage.ts";
 import { openReport, quantile, type BenchRow } from "./report.ts";
 
 const report = openReport("http");
@@ -19,6 +20,7 @@ const value = "x".repeat(valueBytes);
 
 interface Server {
   readonly url: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -31,6 +33,7 @@ async function start(script: string, ...args: string[]): Promise<Server> {
   const url = new TextDecoder().decode(line).trim();
   return {
     url,
+    pid: child.pid,
     async stop() {
       child.kill("SIGTERM");
       await child.exited;
@@ -49,6 +52,8 @@ interface Load {
 interface Found {
   readonly perSecond: number[];
   readonly p99: number[];
+  /** CPU time of the server, all threads, microseconds an answer. */
+  readonly cpuUs: number[];
   refused: string;
 }
 
@@ -104,14 +109,17 @@ async function loadsOf(echo: Server, memory: Server, folder: Server): Promise<Lo
 
 async function measure(loads: readonly Load[]): Promise<Map<Load, Found>> {
   const found = new Map(
-    loads.map((one) => [one, { perSecond: [], p99: [], refused: "" } as Found]),
+    loads.map((one) => [one, { perSecond: [], p99: [], cpuUs: [], refused: "" } as Found]),
   );
   // Round -1 warms up.
   for (let round = -1; round < rounds; round++) {
     for (const [one, figures] of found) {
-      const { url } = one.server;
+      const { url, pid } = one.server;
+      const before = usageOf(pid)?.cpuSeconds ?? Number.NaN;
       const result = await load({ url, connections, ms: roundMs, request: () => one.request });
+      const cpuSeconds = (usageOf(pid)?.cpuSeconds ?? Number.NaN) - before;
       if (round < 0) continue;
+      figures.cpuUs.push((cpuSeconds * 1e6) / result.answered);
       figures.perSecond.push(result.perSecond);
       figures.p99.push(quantile(result.latencyMs, 0.99));
       figures.refused = refusals(result);
@@ -128,10 +136,14 @@ const servers = await Promise.all([
 ]);
 const [echo, memory, folder] = servers;
 try {
-  const found = await measure(await loadsOf(echo, memory, folder));
+  const all = await loadsOf(echo, memory, folder);
+  const wanted = report.flag("loads") ?? "";
+  const found = await measure(
+    all.filter(({ server, name }) => server === echo || name.includes(wanted)),
+  );
   const limit = new Map<number, number>();
   const rows: BenchRow[] = [];
-  for (const [{ name, records, server }, { perSecond, p99, refused }] of found) {
+  for (const [{ name, records, server }, { perSecond, p99, cpuUs, refused }] of found) {
     const rate = quantile(perSecond, 0.5);
     if (server === echo) limit.set(records, rate);
     rows.push({
@@ -139,6 +151,7 @@ try {
       "requests/s": rate,
       "records/s": rate * records,
       "of the echo": rate / (limit.get(records) ?? Number.NaN),
+      "server CPU us": quantile(cpuUs, 0.5),
       "p99 ms": quantile(p99, 0.5),
       refused: refused === "" ? null : refused,
     });
