@@ -100,7 +100,11 @@ class OpenJournal implements Journal {
           void this.#space.look();
         },
         onWritten: () => this.#space.onWritten(),
-        onDropped: (log) => this.#logs.delete(log.replica),
+        onDropped: (log) => {
+          this.#logs.delete(log.replica);
+          // Whole files may be dead now; the next roll, which would look too, never comes on a full disk.
+          this.#janitor.wake();
+        },
       },
       recovered.nextLsn,
     );
