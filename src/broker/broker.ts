@@ -246,6 +246,19 @@ export interface Broker {
   initProducerId(): Promise<
     { readonly ok: true; readonly producerId: number; readonly epoch: number } | Refusal
   >;
+  /** The partition's fence token, null for none. */
+  fence(
+    topic: string,
+    partition: number,
+  ): Promise<{ readonly ok: true; readonly token: string | null } | Refusal>;
+  /** Sets the token that conditional appends must show, or clears it (null); in order with the appends around it.
+   *  `expected`: the token that must be set now, else fence_mismatch; left out asks nothing. Refuses invalid_request
+   *  for an empty token or one over 64 bytes. */
+  setFence(
+    topic: string,
+    partition: number,
+    change: { readonly token: string | null; readonly expected?: string | null },
+  ): Promise<{ readonly ok: true } | Refusal>;
   /** Calls wake after each advance of a partition's high watermark, after new partitions and after deletion, until
    *  the returned function is called. wake must be cheap: it schedules, it does not read. */
   subscribe(topic: string, wake: () => void): () => void;

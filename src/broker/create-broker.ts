@@ -22,6 +22,7 @@ import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import { PartitionLogs as ReplicatedLogs } from "../partition/partition-logs.ts";
 import type { World } from "../world.ts";
+import { Fences } from "./fences.ts";
 import { Fetching } from "./fetch.ts";
 import { LocalBroker } from "./local-broker.ts";
 import { Offsets } from "./offsets.ts";
@@ -98,6 +99,7 @@ export async function startBroker(needs: {
     producing: new Producing(world, topics),
     fetching: new Fetching(world, topics, room),
     offsets: new Offsets(topics),
+    fences: new Fences(topics),
     producerIds: new ProducerIds(controller),
     retention,
     room,

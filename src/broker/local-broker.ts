@@ -10,6 +10,7 @@ import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { World } from "../world.ts";
 import type { Broker, BrokerStatus, NewTopic, ProduceRequest, FetchRequest } from "./broker.ts";
+import type { FenceChange, Fences } from "./fences.ts";
 import type { Fetching } from "./fetch.ts";
 import type { Offsets, WantedOffset } from "./offsets.ts";
 import { hostMetricNames, journalMetricNames, renamed } from "./metrics.ts";
@@ -31,6 +32,7 @@ export interface BrokerParts {
   readonly producing: Producing;
   readonly fetching: Fetching;
   readonly offsets: Offsets;
+  readonly fences: Fences;
   readonly producerIds: ProducerIds;
   readonly retention: Retention;
   readonly room: WaitRoom;
@@ -133,6 +135,14 @@ export class LocalBroker implements Broker {
 
   initProducerId(): ReturnType<Broker["initProducerId"]> {
     return this.#whileOpen(() => this.#parts.producerIds.next());
+  }
+
+  fence(topic: string, partition: number): ReturnType<Broker["fence"]> {
+    return this.#whileOpen(() => this.#parts.fences.get(topic, partition));
+  }
+
+  setFence(topic: string, partition: number, change: FenceChange): ReturnType<Broker["setFence"]> {
+    return this.#whileOpen(() => this.#parts.fences.set(topic, partition, change));
   }
 
   subscribe(name: string, wake: () => void): () => void {

@@ -57,6 +57,12 @@ export interface PartitionLog {
   deleteRecords(
     before: number,
   ): Promise<{ readonly ok: true; readonly logStartOffset: number } | Refusal>;
+  fence(): Promise<{ readonly ok: true; readonly token: string | null } | Refusal>;
+  /** In order with appends. `expected`: the token that must be set now; undefined asks nothing. */
+  setFence(
+    token: string | null,
+    expected?: string | null,
+  ): Promise<{ readonly ok: true } | Refusal>;
   /** Drops whole entries from the front by age and size. */
   applyRetention(keep: Keep): Promise<Refusal | { readonly ok: true }>;
 }

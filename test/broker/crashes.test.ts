@@ -109,26 +109,36 @@ describe("a disk that fails", () => {
     expect(await broker.createTopic({ name: "u" })).toMatchObject({ code: "storage_failed" });
   });
 
-  test("ENOSPC: appends are refused, deletion frees the disk, and appends go on", async () => {
-    const { broker, disk, world } = await faultyNode(200_000);
-    const big = "x".repeat(4_000);
-    const fill = async (): Promise<string> => {
-      for (;;) {
-        const [outcome] = await broker.produce(produce("t", batchOf(big)));
-        if (!outcome.ok) return outcome.code;
-      }
-    };
-    expect(await fill()).toBe("storage_full");
-    const kept = await readAll(broker, 0);
-    expect(kept.length).toBeGreaterThan(10);
-    expect(broker.status()).toMatchObject({ ready: false });
-    expect(await broker.deleteRecords("t", 0, -1)).toMatchObject({ ok: true });
-    const room = (): boolean => {
-      world.advance(1_000);
-      return broker.status().ready;
-    };
-    await until(room, "room on the disk");
-    must((await broker.produce(produce("t", batchOf("again"))))[0]);
-    expect(disk.counters.crashes).toBe(0);
-  });
+  const cures: [string, (broker: LocalBroker) => Promise<unknown>][] = [
+    ["deleted records", (broker) => broker.deleteRecords("t", 0, -1)],
+    ["retention", (broker) => broker.runRetention()],
+    ["a deleted topic", (broker) => broker.deleteTopic("t")],
+  ];
+  test.each(cures)(
+    "ENOSPC: appends are refused, %s free the disk, appends go on",
+    async (_, cure) => {
+      const { broker, disk, world } = await faultyNode(200_000);
+      const big = "x".repeat(4_000);
+      const fill = async (): Promise<string> => {
+        for (;;) {
+          const [outcome] = await broker.produce(produce("t", batchOf(big)));
+          if (!outcome.ok) return outcome.code;
+        }
+      };
+      expect(await fill()).toBe("storage_full");
+      const kept = await readAll(broker, 0);
+      expect(kept.length).toBeGreaterThan(10);
+      expect(broker.status()).toMatchObject({ ready: false });
+      must(await broker.alterConfigs("t", { "retention.bytes": "10000" }));
+      await cure(broker);
+      const room = (): boolean => {
+        world.advance(1_000);
+        return broker.status().ready;
+      };
+      await until(room, "room on the disk");
+      must(await broker.topicForWrite("t"));
+      must((await broker.produce(produce("t", batchOf("again"))))[0]);
+      expect(disk.counters.crashes).toBe(0);
+    },
+  );
 });

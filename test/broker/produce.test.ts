@@ -122,6 +122,46 @@ describe("conditions and idempotency", () => {
     expect(racing.flat().filter((one) => one.ok)).toHaveLength(1);
   });
 
+  test("a fence keeps out who does not show it, also after a restart", async () => {
+    const node = await startNode();
+    must(await node.broker.createTopic({ name: "t" }));
+    const append = (broker: typeof node.broker, fence?: string) =>
+      broker.produce({
+        ...produce("t", batchOf("")),
+        appends: [
+          {
+            partition: 0,
+            batch: batchOf("a"),
+            ...(fence === undefined ? {} : { conditions: { fence } }),
+          },
+        ],
+      });
+    expect(await node.broker.fence("t", 0)).toEqual({ ok: true, token: null });
+    expect(await append(node.broker, "one")).toMatchObject([{ code: "fence_mismatch" }]);
+    must(await node.broker.setFence("t", 0, { token: "one" }));
+    expect(await append(node.broker, "one")).toMatchObject([{ ok: true }]);
+    const { broker } = await node.restart();
+    expect(await broker.fence("t", 0)).toEqual({ ok: true, token: "one" });
+    const stale = { token: "three", expected: "two" };
+    expect(await broker.setFence("t", 0, stale)).toMatchObject({ code: "fence_mismatch" });
+    must(await broker.setFence("t", 0, { token: "two", expected: "one" }));
+    expect(await append(broker, "one")).toMatchObject([{ code: "fence_mismatch" }]);
+    expect(await append(broker)).toMatchObject([{ ok: true, baseOffset: 1 }]);
+    must(await broker.setFence("t", 0, { token: null }));
+    expect(await broker.fence("t", 0)).toEqual({ ok: true, token: null });
+  });
+
+  test.each([
+    ["t", 0, "", "invalid_request"],
+    ["t", 0, "x".repeat(65), "invalid_request"],
+    ["t", 1, "x", "unknown_topic_or_partition"],
+    ["u", 0, "x", "unknown_topic_or_partition"],
+  ])("setFence(%p, %p, %p) is %s", async (topic, partition, token, code) => {
+    const { broker } = await startNode();
+    must(await broker.createTopic({ name: "t" }));
+    expect(await broker.setFence(topic, partition, { token })).toMatchObject({ code });
+  });
+
   test("a retried key gets its first answer, also after a restart; another body is refused", async () => {
     const node = await startNode();
     must(await node.broker.createTopic({ name: "t" }));

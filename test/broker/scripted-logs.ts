@@ -97,6 +97,12 @@ export class ScriptedLog implements PartitionLog {
   deleteRecords(before: number): Promise<{ readonly ok: true; readonly logStartOffset: number }> {
     return Promise.resolve({ ok: true, logStartOffset: before });
   }
+  fence(): Promise<{ readonly ok: true; readonly token: null }> {
+    return Promise.resolve({ ok: true, token: null });
+  }
+  setFence(): Promise<{ readonly ok: true }> {
+    return Promise.resolve({ ok: true });
+  }
   applyRetention(_keep: Keep): Promise<{ readonly ok: true }> {
     return Promise.resolve({ ok: true });
   }
