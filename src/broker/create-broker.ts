@@ -11,13 +11,14 @@
 
 import { parseBrokerSettings, type BrokerSettings } from "../cluster/broker-settings.ts";
 import type { Change } from "../cluster/cluster-state.ts";
+import type { Command } from "../cluster/commands.ts";
 import { Controller } from "../cluster/controller.ts";
 import { ReadModel } from "../cluster/read-model.ts";
 import type { ConfigValues } from "../cluster/topic-settings.ts";
 import { uuidV4 } from "../cluster/uuid.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { SlabPool } from "../bytes/slab.ts";
-import { Fault, type Refusal } from "../errors.ts";
+import { Fault } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import { PartitionLogs as ReplicatedLogs } from "../partition/partition-logs.ts";
@@ -130,14 +131,14 @@ async function introduceNode(
   world: World,
   { nodeId, version }: BrokerOptions,
 ): Promise<void> {
-  if (controller.state.clusterId === null)
-    orFault(await controller.submit({ kind: "formatCluster", clusterId: uuidV4(world) }));
-  if (controller.state.nodes.get(nodeId)?.version !== version)
-    orFault(await controller.submit({ kind: "registerNode", nodeId, version }));
-}
-
-function orFault(outcome: Refusal | { readonly ok: true }): void {
-  if (!outcome.ok) throw new Fault(outcome.code, outcome.detail);
+  const { clusterId, nodes } = controller.state;
+  const commands: Command[] = [];
+  if (clusterId === null) commands.push({ kind: "formatCluster", clusterId: uuidV4(world) });
+  if (nodes.get(nodeId)?.version !== version)
+    commands.push({ kind: "registerNode", nodeId, version });
+  // Together, so that they share one flush.
+  const outcomes = await Promise.all(commands.map((command) => controller.submit(command)));
+  for (const outcome of outcomes) if (!outcome.ok) throw new Fault(outcome.code, outcome.detail);
 }
 
 /** A crash between a deletion's commit and the drop of its replicas leaves them behind: named by the controller, and

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { batchOf, valuesOf } from "./batches.ts";
 import { must } from "./harness.ts";
 import { at, fetchOf, produce } from "./requests.ts";
-import { settle } from "./virtual-world.ts";
+import { settle, until } from "./virtual-world.ts";
 import { diskKinds, startNode, stopNodes } from "./whole-node.ts";
 
 afterEach(stopNodes);
@@ -90,4 +90,18 @@ test("close() answers what is under way before it ends", async () => {
   expect(await node.broker.produce(produce("t", batchOf("late")))).toMatchObject([
     { code: "shutting_down", partition: 0 },
   ]);
+});
+
+test("the controller's log is cut behind a snapshot, and a restart brings every topic back", async () => {
+  const node = await startNode();
+  const names = Array.from({ length: 1_100 }, (_, i) => `topic-${i}`);
+  await Promise.all(names.map((name) => node.broker.createTopic({ name })));
+  const controller = () => [...node.journal.replicas()].find((r) => r.groupId === "controller")!;
+  await until(() => controller().logStart.index > 1_000, "the controller's log to be cut");
+  const all = { prefix: "", after: "", limit: 2_000, internal: false };
+  const before = node.broker.listTopics(all);
+  expect(before.items).toHaveLength(1_100);
+  const { broker } = await node.restart();
+  expect(broker.listTopics(all)).toEqual(before);
+  must(await broker.createTopic({ name: "one-more" }));
 });
