@@ -25,6 +25,7 @@ import { Client } from "./workload.ts";
 
 const groups = 3;
 const clients = 6;
+const calmMs = 2_500;
 
 export interface SimulationResult {
   readonly seed: number;
@@ -78,6 +79,7 @@ class Simulation {
   readonly #seed: number;
   readonly #onTrace: (line: string) => void;
   #node: Node | null = null;
+  #clients: readonly Client[] = [];
   #failure: unknown = null;
   #crashes = 0;
 
@@ -93,6 +95,7 @@ class Simulation {
     const world = this.#world;
     await this.#start();
     const { all, ended } = this.#startClients();
+    this.#clients = all;
     while (world.monotonic() < this.#loadMs) {
       await world.run(20 + world.below(400));
       this.#throwFailure();
@@ -133,8 +136,20 @@ class Simulation {
     else if (dice === 3) await this.#restart("stop");
     else if (dice < 6) this.#trace(`fault ${this.#storage.fail()}`);
     else if (dice === 6) await this.#checkFolds(this.#node!);
+    else if (dice === 8) await this.#calm();
     else if (dice === 7) this.#world.wallOffset += this.#world.below(20_000) - 10_000;
     if (this.#storage.needsRestart) await this.#restart("crash");
+  }
+
+  /** Without further faults everybody is answered: a stopped disk looks for room every second. */
+  async #calm(): Promise<void> {
+    await this.#world.run(calmMs);
+    this.#throwFailure();
+    for (const { waitingSince } of this.#clients) {
+      if (waitingSince !== null && waitingSince < this.#world.monotonic() - calmMs) {
+        throw new Error(`A client waits since ${waitingSince}, it is ${this.#world.monotonic()}`);
+      }
+    }
   }
 
   async #restart(how: "crash" | "stop"): Promise<void> {
@@ -224,6 +239,10 @@ class Simulation {
   /** fold(log) == live state: from the newest snapshot, and from the beginning while the log still has it. */
   async #checkFold(node: Node, groupId: string): Promise<void> {
     const { machine, replica } = node.machines.get(groupId)!;
+    const { snapshotIndex, logStart } = node.journal.state(replica.number);
+    if (snapshotIndex < logStart.index - 1) {
+      throw new Error(`Log of ${groupId} starts at ${logStart.index}, saved is ${snapshotIndex}`);
+    }
     if (!replica.ready) return;
     const applied = replica.appliedIndex;
     const live = hex(machine.snapshot());

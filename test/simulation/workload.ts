@@ -45,6 +45,8 @@ export class Client {
   readonly #unsettled: string[][][];
   readonly #ends: number[];
   #stopped = false;
+  /** When the operation under way began, virtual ms; null between two. */
+  waitingSince: number | null = null;
 
   constructor(parts: ClientParts, id: number) {
     this.#parts = parts;
@@ -59,7 +61,10 @@ export class Client {
     const { world } = this.#parts;
     while (!this.#stopped) {
       await new Promise<void>((resolve) => void world.setTimer(world.below(pauseMsMax), resolve));
-      if (!this.#stopped) await this.#pick()(this);
+      if (this.#stopped) return;
+      this.waitingSince = world.monotonic();
+      await this.#pick()(this);
+      this.waitingSince = null;
     }
   }
 
