@@ -96,7 +96,7 @@ export async function startBroker(needs: {
     host,
     controller,
     topics,
-    admin: new TopicAdmin({ world, controller, topics, settings, nodeId }),
+    admin: new TopicAdmin({ world, controller, topics, settings, journal, nodeId }),
     producing: new Producing(world, topics),
     fetching: new Fetching(world, topics, room),
     offsets: new Offsets(topics),

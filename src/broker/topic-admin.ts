@@ -15,6 +15,7 @@ import {
 } from "../cluster/topic-settings.ts";
 import { uuidV4 } from "../cluster/uuid.ts";
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
+import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import type { World } from "../world.ts";
 import type { NewTopic, TopicDescription, TopicView } from "./broker.ts";
@@ -29,6 +30,7 @@ export interface TopicAdminParts {
   readonly controller: Controller;
   readonly topics: Topics;
   readonly settings: BrokerSettings;
+  readonly journal: Journal;
   readonly nodeId: number;
 }
 
@@ -79,7 +81,7 @@ export class TopicAdmin {
     const topic = this.#parts.topics.byName(name);
     if (topic === null) return unknownTopic(name);
     const first = topic.partitions;
-    const refusal = partitionsFault(name, total);
+    const refusal = partitionsFault(name, total) ?? this.#checkStorage();
     if (refusal !== null) return refusal;
     if (total <= first) {
       const detail = `Cannot add partitions to ${name}: more than its ${first} are wanted, got ${total}`;
@@ -115,7 +117,7 @@ export class TopicAdmin {
 
   async #create(wish: NewTopic): Promise<Topic | Refusal> {
     const { name } = wish;
-    const refusal = this.#checkName(name) ?? this.#checkFactor(wish);
+    const refusal = this.#checkName(name) ?? this.#checkFactor(wish) ?? this.#checkStorage();
     if (refusal !== null) return refusal;
     const partitions = asked(wish.partitions) ?? this.#parts.settings.numPartitions;
     const tooMany = partitionsFault(name, partitions);
@@ -178,6 +180,12 @@ export class TopicAdmin {
     if (Number.isInteger(factor) && factor >= 1 && factor <= nodes) return null;
     const detail = `Cannot create topic ${wish.name}: a replication factor from 1 to ${nodes} is wanted (the cluster has ${nodes} node${nodes === 1 ? "" : "s"}), got ${factor}`;
     return refuse("invalid_replication_factor", detail, { members: { nodes } });
+  }
+
+  /** A full disk takes what frees it (configs, deletions), and nothing that fills it further. */
+  #checkStorage(): Refusal | null {
+    const { state, detail } = this.#parts.journal.health();
+    return state === "full" ? refuse("storage_full", detail, { retryAfterMs: 5_000 }) : null;
   }
 
   /** One node: every partition lies here, in its first incarnation. */
