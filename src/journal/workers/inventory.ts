@@ -34,13 +34,17 @@ import type { FoundFile, Inventory } from "./protocol.ts";
 import { headColumns, rowColumns, storedDamage, storedRow, type StoredRow } from "./row-sql.ts";
 import { readSealedHead } from "./sealed-head.ts";
 
-/** Takes inventory. Throws Fault storage_failed for a folder of a newer format, or one that cannot be read. */
-export function takeInventory(dir: string): Inventory & { readonly lastLsn: number | null } {
+/** Takes inventory. `batches`: "verify" reads every byte of every unsealed row. Throws Fault storage_failed for a
+ *  folder of a newer format, or one that cannot be read. */
+export function takeInventory(
+  dir: string,
+  options: { readonly batches: "skip" | "verify" } = { batches: "skip" },
+): Inventory & { readonly lastLsn: number | null } {
   mkdirSync(dir, { recursive: true });
   sweepFolder(dir);
   const clean = takeCleanStop(dir);
-  const untouched = clean !== null && isUntouched(dir, clean);
-  const scan = new Scan(dir, untouched);
+  const untouched = options.batches === "skip" && clean !== null && isUntouched(dir, clean);
+  const scan = new Scan(dir, { untouched, verify: options.batches === "verify" });
   const sealed = scan.sealedHeads();
   dropReplaced(dir, sealed);
   const left = listFiles(dir).unsealed;
@@ -77,11 +81,13 @@ class Scan {
   readonly #dir: string;
   /** The last stop was clean and the files look as it left them: SQLite may open a WAL unwalked. */
   readonly #untouched: boolean;
+  readonly #verify: boolean;
   readonly #seeds = new Map<number, number>([[-1, groupSeed("")]]);
 
-  constructor(dir: string, untouched: boolean) {
+  constructor(dir: string, options: { readonly untouched: boolean; readonly verify: boolean }) {
     this.#dir = dir;
-    this.#untouched = untouched;
+    this.#untouched = options.untouched;
+    this.#verify = options.verify;
   }
 
   sealedHeads(): SealedHead[] {
@@ -117,7 +123,7 @@ class Scan {
     const report = walkWal(path + walSuffix);
     mendWal(path, report.patches);
     this.mended.push(...report.findings.map((finding) => `${name}, WAL ${finding}`));
-    return report.verdict === "damaged";
+    return this.#verify || report.verdict === "damaged";
   }
 
   #scan(name: string, range: LsnRange, whole: boolean): FileScan {
