@@ -2,8 +2,9 @@
 
 import { afterEach, describe, expect, test } from "bun:test";
 import type { LocalBroker } from "../../src/broker/local-broker.ts";
+import { entryKinds } from "../../src/journal/journal.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "../../src/journal/simulated-disk.ts";
-import { batchOf, valuesIn } from "./batches.ts";
+import { batchOf, valuesIn, valuesOf } from "./batches.ts";
 import { must } from "./harness.ts";
 import { at, fetchOf, produce } from "./requests.ts";
 import { settle, until, VirtualWorld } from "./virtual-world.ts";
@@ -142,3 +143,27 @@ describe("a disk that fails", () => {
     },
   );
 });
+
+test("a damaged row is named, never served, and what is whole around it is", async () => {
+  const { broker, disk, world } = await faultyNode();
+  for (const value of ["a", "b", "c", "d"])
+    must((await broker.produce(produce("t", batchOf(value))))[0]);
+  must((await broker.produce(produce("t", batchOf("other"), { partition: 1 })))[0]);
+  const victim = rowsOf(disk).find((row) => row.kind === entryKinds.data && row.baseOffset === 2)!;
+  await broker.close();
+  expect(disk.flip(victim.file, victim.lsn)).toBe(true);
+  const after = (await startNodeOn(() => disk, { world })).broker;
+  const values = async (partition: number, offset: number) =>
+    valuesOf(await after.fetch(fetchOf("t", at(partition, offset))))[0];
+  expect(await values(0, 0)).toEqual(["a", "b"]);
+  expect(await values(0, 2)).toBe("storage_damaged");
+  expect(await values(0, 3)).toEqual(["d"]);
+  expect(await values(1, 0)).toEqual(["other"]);
+  expect(await after.produce(produce("t", batchOf("e")))).toMatchObject([{ baseOffset: 4 }]);
+});
+
+function rowsOf(disk: SimulatedDisk) {
+  return [...disk.platter].flatMap(([file, stored]) =>
+    stored.kind === "unsealed" ? stored.commits.flat().map((row) => ({ ...row, file })) : [],
+  );
+}
