@@ -41,6 +41,7 @@ export class Fetching {
     const topic = this.#topics.byName(request.topic);
     if (topic === null) return unknownTopic(request.topic);
     const gathering = new Gathering(topic, request);
+    await gathering.open();
     await gathering.fill();
     if (!gathering.enough && request.maxWaitMs > 0 && request.signal?.aborted !== true) {
       const refusal = await this.#wait(gathering, request);
@@ -93,6 +94,12 @@ class Gathering {
   /** Some position has moved beyond what was read of it. */
   get behind(): boolean {
     return this.#positions.some((position) => position.behind);
+  }
+
+  /** Opens what is closed, all at once: after a crash each log commits its tail, and together they share a flush. */
+  async open(): Promise<void> {
+    const closed = this.#positions.filter(({ slot }) => slot !== null && slot.open === null);
+    if (closed.length > 1) await Promise.all(closed.map(async ({ slot }) => await slot?.log()));
   }
 
   /** Reads on from each position in order until there is enough or nothing more. */

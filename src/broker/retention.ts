@@ -112,6 +112,6 @@ async function forgetDropped(controller: Controller, journal: Journal): Promise<
 }
 
 /** "<topicId>/<partition>" -> topicId. */
-export function topicIdOf(groupId: string): string {
+function topicIdOf(groupId: string): string {
   return groupId.slice(0, Math.max(0, groupId.lastIndexOf("/")));
 }

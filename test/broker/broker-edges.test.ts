@@ -108,6 +108,20 @@ describe("fetch()", () => {
     expect(valuesOf(await fetching)).toEqual([["a"], []]);
   });
 
+  test("opens the logs of all positions at the same time", async () => {
+    const { logs, broker } = await start();
+    must(await broker.createTopic({ name: "t", partitions: 5 }));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    logs.gate = promise;
+    const positions = [0, 1, 2, 3, 4].map((partition) => ({ partition, offset: 0, maxBytes: 1 }));
+    const fetching = broker.fetch(fetchAll("t", { positions, maxWaitMs: 0 }));
+    await settle();
+    expect(logs.opens).toBe(5);
+    resolve();
+    expect(valuesOf(await fetching)).toEqual([[], [], [], [], []]);
+    expect(logs.opens).toBe(5);
+  });
+
   test("exactly minBytes is enough", async () => {
     const { broker } = await start();
     must(await broker.createTopic({ name: "t" }));
