@@ -42,13 +42,19 @@ function applyFrom(connection: Connection, name: SchemaName, found: number): voi
   });
 }
 
-/** The file's version, 0 for an empty one. Throws Fault storage_failed when it is newer than this program. */
+/** No program will ever count so many migrations: such a version is a flipped bit. */
+const versionMax = 1_000;
+
+/** The file's version, 0 for an empty one. Throws Fault storage_failed when it is newer than this program,
+ *  storage_damaged when no program wrote it. */
 export function checkVersion(connection: Connection, name: SchemaName): number {
   const found = Number(connection.scalar("PRAGMA user_version"));
   const known = schemaVersion(name);
-  if (found <= known) return found;
+  if (found >= 0 && found <= known) return found;
+  const newer = found > known && found <= versionMax;
   const detail =
-    `Cannot open ${connection.path}: its format is version ${found}, this program knows up to ${known}. ` +
-    "A newer Rivulet wrote it; start that one";
-  throw new Fault("storage_failed", detail, { members: { found, known } });
+    `Cannot open ${connection.path}: its format is version ${found}, this program knows up to ${known}` +
+    (newer ? ". A newer Rivulet wrote it; start that one" : "");
+  const members = { found, known };
+  throw new Fault(newer ? "storage_failed" : "storage_damaged", detail, { members });
 }

@@ -28,6 +28,7 @@ import { mendWal } from "../wal-mend.ts";
 import { walkWal } from "../wal-walk.ts";
 import { openSqlite, type Connection } from "../sqlite.ts";
 import { RowPacker, type PackedRows } from "./packed-rows.ts";
+import { readCatalogue, updateCatalogue } from "./catalogue.ts";
 import { isUntouched, takeCleanStop, type CleanStop } from "./clean-stop.ts";
 import { detailOf, fileDamage, rowDamage } from "./damage.ts";
 import type { FoundFile, Inventory } from "./protocol.ts";
@@ -90,15 +91,28 @@ class Scan {
     this.#verify = options.verify;
   }
 
+  /** From the catalogue, or from the files that it does not know. */
   sealedHeads(): SealedHead[] {
-    return listFiles(this.#dir).sealed.flatMap((name) => {
-      try {
-        return [readSealedHead(this.#dir, name)];
-      } catch (error) {
-        this.damage.push(fileDamage(name, detailOf(error)));
-        return [];
-      }
+    const { sealed } = listFiles(this.#dir);
+    if (sealed.length === 0) return [];
+    const known = this.#verify ? new Map<string, SealedHead>() : readCatalogue(this.#dir);
+    const read = sealed.filter((name) => !known.has(name)).flatMap((name) => this.#readHead(name));
+    updateCatalogue(this.#dir, {
+      put: read,
+      remove: [...known.keys()].filter((name) => !sealed.includes(name)),
     });
+    const heads = [...known.values(), ...read].filter((head) => sealed.includes(head.name));
+    return heads.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #readHead(name: string): SealedHead[] {
+    try {
+      return [readSealedHead(this.#dir, name)];
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== "storage_damaged") throw error;
+      this.damage.push(fileDamage(name, error.message));
+      return [];
+    }
   }
 
   /** The file's rows; nothing for the newest file when a crash came before its first transaction. */

@@ -5,6 +5,7 @@ import { assert } from "../../assert.ts";
 import { Fault } from "../../errors.ts";
 import {
   damagedSuffix,
+  isSealed,
   pathOf,
   shmSuffix,
   sizeOf,
@@ -13,6 +14,7 @@ import {
   walSuffix,
 } from "../file-names.ts";
 import { makeSpare } from "./active-file.ts";
+import { updateCatalogue } from "./catalogue.ts";
 import { FileReader } from "./file-reader.ts";
 import type { JanitorVerbs } from "./protocol.ts";
 import { SealJob } from "./seal-job.ts";
@@ -41,7 +43,9 @@ serveVerbs<JanitorVerbs>({
     assert(job !== null, "Cannot go on with a janitor job: none is under way");
     try {
       const head = storageFaults(() => job!.step());
-      if (head !== null) job = null;
+      if (head === null) return null;
+      job = null;
+      updateCatalogue(folder, { put: [head], remove: [] });
       return head;
     } catch (error) {
       job?.abandon();
@@ -53,6 +57,7 @@ serveVerbs<JanitorVerbs>({
     files.forget(names);
     for (const name of names) removeFile(name);
     if (names.length > 0) syncFolder(folder);
+    updateCatalogue(folder, { put: [], remove: names.filter(isSealed) });
     return null;
   },
 });
