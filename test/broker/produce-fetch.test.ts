@@ -2,11 +2,12 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { privateSlice } from "../../src/bytes/slab-pool.ts";
 import { compressBatch } from "../../src/records/batch-builder.ts";
 import { baseOffsetAt, leaderEpochAt, recordCountAt } from "../../src/records/batch-layout.ts";
+import { limits } from "../../src/limits.ts";
 import { batchOf, valuesIn, valuesOf } from "./batches.ts";
 import { must } from "./harness.ts";
 import { at, fetchOf, now, produce } from "./requests.ts";
 import { settle } from "./virtual-world.ts";
-import { startNode, stopNodes } from "./whole-node.ts";
+import { diskKinds, startNode, stopNodes } from "./whole-node.ts";
 
 afterEach(stopNodes);
 
@@ -179,3 +180,21 @@ test("subscribe() wakes for every partition until it is stopped", async () => {
   await broker.produce(produce("t", batchOf("a"), { partition: 1 }));
   expect(wakes).toBe(last);
 });
+
+test.each(diskKinds)(
+  "the largest batch that a topic may allow is written and read, %s",
+  async (kind) => {
+    const { broker } = await startNode({}, kind);
+    const configs = { "max.message.bytes": String(limits.requestBodyBytesMax) };
+    must(await broker.createTopic({ name: "t", configs }));
+    const overhead = batchOf("").bytes.length + 16;
+    const value = "x".repeat(limits.requestBodyBytesMax - overhead);
+    must((await broker.produce(produce("t", batchOf("small"))))[0]);
+    must((await broker.produce(produce("t", batchOf(value))))[0]);
+    must((await broker.produce(produce("t", batchOf("small"))))[0]);
+    const [first] = valuesOf(await broker.fetch(fetchOf("t", at(0, 1))));
+    expect(first).toHaveLength(1);
+    expect(first[0].length).toBe(value.length);
+    expect(valuesOf(await broker.fetch(fetchOf("t", at(0, 2))))).toEqual([["small"]]);
+  },
+);
