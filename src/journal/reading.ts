@@ -242,9 +242,17 @@ function startOf(
   if (from.offset >= nextOffset) return null;
   const segment = log.segmentWith(from.offset);
   if (segment === null) return null;
+  // Offsets are dense: where the next segment begins behind the wanted one, a file between them is lost.
+  if (segment.firstOffset > from.offset) return damaged(damageAt(log, holeBefore(log, segment)));
   const { rows, firstIndex, lastIndex: last } = segment;
   const index = rows === null ? firstIndex : rows.findOffset(from.offset, firstIndex, last);
   return { index, offset: from.offset };
+}
+
+/** First index of the hole that ends where the segment begins. */
+function holeBefore(log: ReplicaLog, segment: Segment): number {
+  const before = log.segments[log.segments.indexOf(segment) - 1];
+  return before === undefined ? log.logStart.index : before.lastIndex + 1;
 }
 
 /** The disk read that brings the entry at index and what follows it in the same segment. */
