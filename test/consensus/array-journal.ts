@@ -86,6 +86,18 @@ export class ArrayJournal implements Journal {
     return this.#log(replica).entries;
   }
 
+  /** As if the newest commit indexes had not reached the disk. */
+  forgetCommit(replica: ReplicaNumber): void {
+    const log = this.#log(replica);
+    log.hardState = { ...log.hardState, commit: logIndex(1) };
+  }
+
+  /** Loses entries that were durable. */
+  dropTail(replica: ReplicaNumber, from: number): void {
+    const log = this.#log(replica);
+    log.entries = log.entries.filter((entry) => entry.index < from);
+  }
+
   *replicas(): IterableIterator<ReplicaState> {
     for (const number of this.#logs.keys()) yield this.state(number);
   }

@@ -167,12 +167,10 @@ class Simulation {
   /** Drained and saved, unless the disk has other plans. */
   async #stop(node: Node): Promise<void> {
     const closed = node.host.close().then(() => node.journal.close());
-    await Promise.race([
-      this.#world.until(
-        closed.catch(() => undefined),
-        10_000,
-      ),
-    ]);
+    await this.#world.until(
+      closed.catch(() => undefined),
+      10_000,
+    );
   }
 
   async #start(): Promise<void> {
@@ -293,7 +291,7 @@ class Simulation {
 
   #alive<T>(answer: T | Promise<T>): Promise<T | null> {
     const { crashed } = this.#node!;
-    return Promise.race([Promise.resolve(answer), crashed]);
+    return Promise.race([answer, crashed]);
   }
 
   #trace(line: string): void {
