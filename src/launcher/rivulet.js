@@ -39,6 +39,7 @@ if (process.versions.bun !== undefined || globalThis.Deno !== undefined) {
   await import(pathToFileURL(script).href);
 } else {
   standBetween();
+  watchNpm();
   run(candidates());
 }
 
@@ -79,6 +80,19 @@ function standBetween() {
   process.on("SIGINT", () => {
     if (!hasTerminal()) child.kill("SIGINT");
   });
+}
+
+/** npm runs a script through a shell, and a shell that a signal ended hands nothing on: `kill` of `npm start` would leave
+ *  the node behind. Only under npm: a shell that a person leaves must not take the node along. */
+function watchNpm() {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    child.kill("SIGTERM");
+  }, 250);
+  watch.unref();
 }
 
 function hasTerminal() {

@@ -158,6 +158,19 @@ describe.skipIf(!posix)("the launcher's child", () => {
   });
 });
 
+test.skipIf(!posix)("a node under npm stops when npm's shell is killed", async () => {
+  install("app");
+  shell("app", countSignals);
+  const launcher = join(folder, "app/src/launcher/rivulet.js");
+  const child = Bun.spawn(["sh", "-c", `${node} ${launcher} start; true`], {
+    env: { ...environment(), npm_lifecycle_event: "start" },
+  });
+  await appears("ready");
+  child.kill("SIGTERM");
+  await appears("heard");
+  expect(heard()).toBe("TERM\n");
+});
+
 describe("the launcher under Bun", () => {
   test("imports main into the same process", async () => {
     install("app");

@@ -1,0 +1,122 @@
+// The README's commands and samples are run, against a node that was started the way it says.
+//
+// A ```console block is a transcript: "$ command" and what it prints. Timestamps, ids and cursors differ from run to run
+// and are compared by their shape. A command that goes on (curl -N) is ended once the expected lines are there.
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, type ChildProcess } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "..", "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const npm = Bun.which("npm");
+const curl = Bun.which("curl");
+
+const folder = mkdtempSync(join(tmpdir(), "rivulet-readme-"));
+let node: ChildProcess | null = null;
+let url = "";
+
+beforeAll(async () => {
+  if (npm === null) return;
+  const args = ["--data", join(folder, "data"), "--http", "127.0.0.1:0", "--log-level", "error"];
+  // A process group of its own, so that it can be ended as a terminal's Ctrl-C ends it.
+  node = spawn(npm, ["start", "--silent", "--", ...args], { cwd: root, detached: true });
+  const told: string[] = [];
+  node.stderr?.on("data", (chunk: Buffer) => told.push(chunk.toString()));
+  await new Promise<void>((resolve, reject) => {
+    node?.on("exit", () => reject(new Error(`npm start ended: ${told.join("")}`)));
+    node?.stdout?.on("data", (chunk: Buffer) => {
+      told.push(chunk.toString());
+      if (told.join("").includes("tail?from=earliest")) resolve();
+    });
+  });
+  url = /http:\/\/[\d.]+:\d+/.exec(told.join(""))?.[0] ?? "";
+  writeFileSync(join(folder, ".curlrc"), "silent\n");
+}, 30_000);
+
+afterAll(async () => {
+  if (node?.pid !== undefined) {
+    const exited = new Promise((resolve) => node?.once("exit", resolve));
+    process.kill(-node.pid, "SIGINT");
+    await exited;
+    expect(existsSync(join(folder, "data/journal/clean-stop.json"))).toBe(true);
+  }
+  rmSync(folder, { recursive: true, force: true });
+}, 20_000);
+
+describe.skipIf(npm === null || curl === null)("the README's transcripts", () => {
+  for (const { command, output } of transcript())
+    test(
+      command.slice(0, 100),
+      async () => {
+        const printed = await run(command.replaceAll("http://127.0.0.1:7480", url), output);
+        expect(shape(printed)).toBe(shape(output));
+      },
+      20_000,
+    );
+});
+
+test("the README's example test passes", async () => {
+  const [code] = blocks("ts");
+  const file = join(root, "test/readme", `example-${process.pid}.test.ts`);
+  writeFileSync(file, code ?? "");
+  try {
+    const child = Bun.spawn([process.execPath, "test", file], { cwd: root, stderr: "pipe" });
+    const told = await new Response(child.stderr).text();
+    expect(told).toContain("1 pass");
+    expect(await child.exited).toBe(0);
+  } finally {
+    rmSync(file);
+  }
+}, 20_000);
+
+test("the README's scripts are in package.json", async () => {
+  const { scripts } = (await Bun.file(join(root, "package.json")).json()) as {
+    scripts: Record<string, string>;
+  };
+  const named = [...readme.matchAll(/(?:npm|bun) run (?:--silent )?([a-z]+)/g)].map((m) => m[1]!);
+  for (const name of ["start", "test", ...named]) expect(Object.keys(scripts)).toContain(name);
+});
+
+function blocks(language: string): string[] {
+  const fence = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm");
+  return [...readme.matchAll(fence)].map((match) => match[1]!);
+}
+
+function transcript(): { command: string; output: string }[] {
+  return blocks("console").flatMap((block) =>
+    block
+      .split(/^\$ /m)
+      .slice(1)
+      .map((part) => {
+        const end = part.indexOf("\n");
+        return { command: part.slice(0, end), output: part.slice(end + 1) };
+      }),
+  );
+}
+
+/** Runs a command line until it ends, or until it has printed as much as is expected. */
+async function run(command: string, expected: string): Promise<string> {
+  const goesOn = command.startsWith("curl -N");
+  const child = Bun.spawn(["sh", "-c", `exec 2>&1; ${goesOn ? "exec " : ""}${command}`], {
+    cwd: root,
+    stdin: "ignore",
+    stdout: "pipe",
+    env: { ...process.env, RIVULET_URL: url, CURL_HOME: folder },
+  });
+  let printed = "";
+  for await (const chunk of child.stdout) {
+    printed += Buffer.from(chunk).toString();
+    if (goesOn && shape(printed) === shape(expected)) child.kill();
+  }
+  return printed;
+}
+
+function shape(text: string): string {
+  return text
+    .replaceAll(/\b\d{13}\b/g, "TIME")
+    .replaceAll(/("cursor":"|id: )[\w-]+/g, "$1CURSOR")
+    .trimEnd();
+}
