@@ -22,6 +22,9 @@ const queueMax = 10_000;
 /** A Worker that rests this long is ended: its memory is worth more than the next fill. */
 const restMsMax = 5_000;
 
+/** From the start of the node to the first fill: the Worker's modules cost some 100 ms of a core. */
+const startDelayMs = 1_000;
+
 export interface ReadModelOptions {
   readonly world: World;
   readonly path: string;
@@ -45,10 +48,10 @@ export class ReadModel {
   #rest: Timer | null = null;
   #idleWaiters: (() => void)[] = [];
 
-  /** Begins to fill the file. */
+  /** The file is filled a little later, or with the first change: nothing competes with the start of the node. */
   constructor(options: ReadModelOptions) {
     this.#options = options;
-    this.#send();
+    this.#rest = options.world.setTimer(startDelayMs, () => this.#send());
   }
 
   /** Why the model no longer follows, or null. */
@@ -66,12 +69,12 @@ export class ReadModel {
     this.#send();
   }
 
-  /** Settles when the file says what the state says, or never will. */
+  /** Settles when nothing is being written: the file says what the state says, or never will. */
   async idle(): Promise<void> {
     while (this.#busy) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
-  /** Writes what is queued, closes the file and ends the Worker. Idempotent. */
+  /** Ends the Worker when what is being written is written. Idempotent. */
   async close(): Promise<void> {
     await this.idle();
     this.#closing = true;

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Database } from "bun:sqlite";
@@ -28,8 +28,11 @@ function apply(state: ClusterState, command: Command, model: ReadModel | null): 
 }
 
 const world = new VirtualWorld();
-const modelOf = (path: string, state: ClusterState): ReadModel =>
-  new ReadModel({ world, path, state: () => state });
+function modelOf(path: string, state: ClusterState): ReadModel {
+  const model = new ReadModel({ world, path, state: () => state });
+  world.advance(1_000);
+  return model;
+}
 
 /** Reads what another process would see. The model is closed: no other connection of this process has the file. */
 function rows(path: string, sql: string): unknown[] {
@@ -122,4 +125,15 @@ test("a model that rests gives its Worker back, and follows again at the next ch
   await model.close();
   expect(model.failure).toBeNull();
   expect(rows(path, topicsSql)).toHaveLength(2);
+});
+
+test("a node that stops at once leaves no file and no Worker", async () => {
+  const path = join(folder, "never.db");
+  const model = new ReadModel({ world, path, state: () => new ClusterState() });
+  const timers = world.timers;
+  await model.close();
+  expect(world.timers).toBe(timers - 1);
+  world.advance(1_000);
+  await model.idle();
+  expect(existsSync(path)).toBe(false);
 });
