@@ -70,6 +70,8 @@ class OpenJournal implements Journal {
   readonly #janitor: Janitor;
   readonly #space: SpaceWatch;
   readonly #bystanders: readonly Damage[];
+  /** Damage that recovery found; what reads find since is counted by them. */
+  readonly #damageAtOpen: number;
   #nextReplica: number;
   #closing: Promise<void> | null = null;
 
@@ -86,6 +88,10 @@ class OpenJournal implements Journal {
     this.#files = files;
     this.#cache = cache;
     this.#bystanders = recovered.bystanders;
+    this.#damageAtOpen = [...logs.values()].reduce(
+      (sum, log) => sum + log.damage.length,
+      recovered.bystanders.length,
+    );
     this.#nextReplica = recovered.nextReplica;
     this.#space = new SpaceWatch({ world, disk, freeBytesMin });
     this.#reading = new Reading({ disk, files, cache });
@@ -298,6 +304,7 @@ class OpenJournal implements Journal {
       slab_bytes_allocated: this.#slabs.bytesAllocated,
       disk_reads: this.#reading.counters.diskReads,
       disk_rows_read: this.#reading.counters.diskRows,
+      damage: this.#damageAtOpen + this.#reading.counters.damaged,
       damaged_rows_met: this.#reading.counters.damaged,
       files: this.#files.all().length,
       files_sealed: this.#janitor.counters.sealed,

@@ -113,14 +113,14 @@ class Recovery {
     damage.attach(this.#files);
     for (const [log, lsn] of this.#missingChunks)
       if (log.snapshot === null && !log.dropped) throw missingFile(log, lsn);
-    for (const log of this.#logs.values()) finish(log);
-    const active = unsealed.at(-1)?.name;
+    const active = this.#files.all().at(-1) ?? null;
+    for (const log of this.#logs.values()) finish(log, active?.state === "active" ? active : null);
     return {
       logs: this.#logs,
       nextReplica: this.#nextReplica,
       nextLsn: this.#nextLsn,
       bystanders: damage.bystanders,
-      rollWanted: this.#inventory.damage.some((one) => one.file === active),
+      rollWanted: this.#inventory.damage.some((one) => one.file === active?.name),
     };
   }
 
@@ -288,7 +288,7 @@ class Recovery {
       () =>
         `Row ${row.lsn} of ${file.name}: index of ${log.groupId} must be ${log.lastIndex + 1}, got ${row.idx}`,
     );
-    fillHole(log, file, { endIndex: row.idx, endOffset: row.baseOffset, term: row.term });
+    fillHole(log, file, { endIndex: row.idx, endOffset: row.baseOffset });
   }
 
   #unknownReplica(row: DiskRowHead, file: JournalFile): void {
@@ -393,7 +393,8 @@ class DamageReport {
     }
     const file = files.all().find((one) => one.name === damage.file);
     const all = [...this.#logs.values()];
-    if (file === undefined || file.state === "active") return all;
+    if (file?.state === "active") return all;
+    if (file === undefined) return all.filter((log) => isNewest(damage, files) || hasHole(log));
     return all.filter((log) => log.segments.some((segment) => segment.file === file));
   }
 }
@@ -402,7 +403,7 @@ class DamageReport {
 function fillHole(
   log: ReplicaLog,
   file: JournalFile,
-  hole: { endIndex: number; endOffset: number; term: number },
+  hole: { endIndex: number; endOffset: number },
 ): void {
   while (log.lastIndex + 1 < hole.endIndex) {
     const last = log.lastIndex + 2 === hole.endIndex;
@@ -423,21 +424,35 @@ function fillHole(
 }
 
 /** The checks that end a recovery: nothing missing, nothing committed beyond the end. */
-function finish(log: ReplicaLog): void {
+function finish(log: ReplicaLog, active: JournalFile | null): void {
   const hole = firstHole(log);
   if (hole !== null && log.damage.length === 0) log.damage.push(missing(log, hole));
+  if (active !== null) keepDamagedTail(log, active);
   if (log.hardState.commit > log.lastIndex) {
-    if (log.damage.length === 0) throw commitBeyondEnd(log);
-    const file = log.segments.at(-1)?.file;
-    if (file?.state === "active")
-      fillHole(log, file, {
-        endIndex: log.hardState.commit + 1,
-        endOffset: log.nextOffset,
-        term: 0,
-      });
+    if (log.damage.length === 0 || active === null) throw commitBeyondEnd(log);
+    const endIndex = log.hardState.commit + 1;
+    fillHole(log, active, { endIndex, endOffset: log.nextOffset });
   }
   log.queued = log.durableEnd();
 }
+
+/** Damaged rows at the end keep their places: what is appended must not take their indexes and offsets. A row whose
+ *  columns may lie counts only where it continues the log. */
+function keepDamagedTail(log: ReplicaLog, active: JournalFile): void {
+  const rows = log.damage.filter((one) => one.file === active.name && one.index !== null);
+  for (const { index, baseOffset, offsetCount } of rows.sort((a, b) => a.index! - b.index!)) {
+    if (index !== log.lastIndex + 1 || baseOffset !== log.nextOffset) continue;
+    fillHole(log, active, { endIndex: index + 1, endOffset: baseOffset + offsetCount });
+  }
+}
+
+/** A file that could not be read at all and is younger than all that could: anyone's vote may be in it. */
+function isNewest(damage: Damage, files: JournalFiles): boolean {
+  const lost = parseName(damage.file);
+  return lost === null || lost.range.firstLsn > (files.all().at(-1)?.firstLsn ?? 0);
+}
+
+const hasHole = (log: ReplicaLog): boolean => firstHole(log) !== null;
 
 /** First index in [log start, last] that no segment holds; null when all are there. */
 function firstHole(log: ReplicaLog): number | null {

@@ -132,6 +132,7 @@ export class Writer {
   /** Flushes what is queued now, and the mark behind it. */
   mark(mark: Waiter["mark"]): Promise<void> {
     if (this.#fault !== null && !this.#stopped) return Promise.reject(this.#fault);
+    if (this.#ended) return Promise.reject(new Fault("shutting_down", "The journal is closed"));
     return new Promise((resolve, reject) => {
       this.#waiters.push({ mark, resolve, reject });
       this.#onWaiter?.();

@@ -252,6 +252,19 @@ describe("damage", () => {
     await third.journal.close();
   });
 
+  test("a damaged tail keeps its index and offset: nothing takes its place", async () => {
+    const one = await written(3);
+    const { file, lsn } = lsnOf(one.disk, 3);
+    one.disk.flip(file, lsn);
+    const again = await rig(one.disk.crash({ kind: "process" }), settings);
+    const { replica, lastIndex, nextOffset } = again.journal.state(0 as ReplicaNumber);
+    expect([lastIndex, nextOffset] as number[]).toEqual([3, 3]);
+    await write(again, replica, [planAt(4)]);
+    expect((await faultOf(read(again, replica, 3))).members["index"]).toBe(3);
+    expect(await read(again, replica, 4)).toEqual([4]);
+    await again.journal.close();
+  });
+
   test("a damaged vote may be anyone's: every replica is marked", async () => {
     const one = await rig(null, settings);
     const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
