@@ -52,6 +52,9 @@ export const metricRows: Readonly<Record<string, MetricRow>> = {
   rivulet_slab_bytes_allocated: gauge("Shared memory that the node keeps"),
   rivulet_journal_disk_reads_total: counter("Statements run by the reader Workers"),
   rivulet_journal_disk_rows_read_total: counter("Rows that they brought"),
+  rivulet_journal_damage: gauge(
+    "Damaged rows and files that are known, by replica: found at the start or by a read",
+  ),
   rivulet_journal_damaged_rows_met_total: counter("Damaged rows that a read met"),
   rivulet_journal_files: gauge("Files of the journal"),
   rivulet_journal_files_sealed_total: counter("Sealed files written by the janitor"),

@@ -20,6 +20,7 @@ export const journalMetricNames = {
   slab_bytes_allocated: "slab_bytes_allocated",
   disk_reads: "journal_disk_reads_total",
   disk_rows_read: "journal_disk_rows_read_total",
+  damage: "journal_damage",
   damaged_rows_met: "journal_damaged_rows_met_total",
   files: "journal_files",
   files_sealed: "journal_files_sealed_total",

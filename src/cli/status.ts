@@ -7,6 +7,7 @@ import type { Call } from "./commands.ts";
 const shown: readonly (readonly [metric: string, label: string])[] = [
   ["rivulet_topics", "topics"],
   ["rivulet_partitions", "partitions"],
+  ["rivulet_journal_damage", "known damage"],
   ["rivulet_journal_used_bytes", "bytes on disk"],
   ["rivulet_disk_free_bytes", "bytes free"],
 ];

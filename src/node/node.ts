@@ -22,6 +22,7 @@ import type { SlabPool } from "../bytes/slab.ts";
 import type { ConfigValues } from "../cluster/topic-settings.ts";
 import type { Disk } from "../journal/disk.ts";
 import type { FolderLock, LockOwner } from "../journal/folder-lock.ts";
+import type { Journal } from "../journal/journal.ts";
 import { systemWorld, type World } from "../world.ts";
 import type { Address } from "./address.ts";
 import {
@@ -146,6 +147,7 @@ async function openBroker(parts: {
     import("../../edge/serve.ts"),
   ]);
   const journal = await opening;
+  tellDamage(journal, options.log ?? silentLog);
   const { nodeId } = identity;
   const host = createReplicaHost({ world, journal, nodeId });
   try {
@@ -158,6 +160,18 @@ async function openBroker(parts: {
     await journal.close();
     throw fault;
   }
+}
+
+/** Damage that stops no start must not go unsaid. */
+function tellDamage(journal: Journal, log: Log): void {
+  for (const { groupId, damage } of journal.replicas()) {
+    for (const { file, lsn, index, baseOffset, detail } of damage) {
+      const place = { file, row: lsn, group: groupId, index, offset: baseOffset };
+      log.write("error", "Stored data is damaged", { ...place, detail });
+    }
+  }
+  const { detail } = journal.health();
+  if (detail !== "") log.write("warn", "The journal has something to say", { detail });
 }
 
 function clusterIdOf(broker: LocalBroker): string {
