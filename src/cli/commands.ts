@@ -166,6 +166,20 @@ export const commands: readonly Command[] = [
     load: async () => (await import("./consume.ts")).consume,
   },
   {
+    name: "verify",
+    positionals: ["[DIR]"],
+    summary: "Check every stored byte of a stopped node",
+    about:
+      "Reads everything in a data folder (./rivulet-data unless named) and checks it. Damage is named by file, row,\n" +
+      "topic, partition and offset, and makes the exit code 1. It changes nothing. The node must be stopped.",
+    options: ["data", "json"],
+    examples: [
+      ["rivulet verify", "check ./rivulet-data"],
+      ["rivulet verify /var/lib/rivulet --json", "one JSON object for each damage, then a summary"],
+    ],
+    load: async () => (await import("./verify.ts")).verify,
+  },
+  {
     name: "status",
     positionals: [],
     summary: "Ask a node how it is",

@@ -10,7 +10,6 @@ interface Topic {
   readonly topicId: string;
   readonly partitions: number;
   readonly replicationFactor: number;
-  readonly configs: unknown;
 }
 
 interface Partition {
@@ -77,23 +76,31 @@ export async function describeTopic({ options, positionals, terminal }: Call): P
   const client = new Client(options.url);
   const path = `/v1/topics/${segment(positionals[0])}`;
   const topic = (await client.ask(path)).json as Topic;
+  const configs = itemsOf((await client.ask(`${path}/configs`)).json);
   const listed = (await client.ask(`${path}/partitions`)).json;
   const partitions = itemsOf(listed) as unknown as readonly Partition[];
   if (options.json) {
-    await terminal.out(`${JSON.stringify({ ...topic, partitionList: partitions })}\n`);
+    await terminal.out(
+      `${JSON.stringify({ ...topic, configList: configs, partitionList: partitions })}\n`,
+    );
     return 0;
   }
-  await terminal.out(`${describe(topic, partitions)}\n`);
+  await terminal.out(`${describe(topic, partitions, configs)}\n`);
   return 0;
 }
 
-function describe(topic: Topic, partitions: readonly Partition[]): string {
-  const configs = itemsOf(topic.configs).filter((config) => config.source === "topic");
+function describe(
+  topic: Topic,
+  partitions: readonly Partition[],
+  configs: readonly Readonly<Record<string, unknown>>[],
+): string {
   return [
     topic.name,
     `  id           ${topic.topicId}`,
     `  partitions   ${topic.partitions}, each on ${plural(topic.replicationFactor, "node")}`,
-    ...configs.map((config) => `  ${String(config.name)} = ${String(config.value)}`),
+    ...configs
+      .filter(({ source }) => source === "topic")
+      .map((config) => `  ${String(config.name)} = ${String(config.value)}`),
     "  partition  leader  first offset  end",
     ...partitions.map((one) =>
       [
@@ -106,11 +113,9 @@ function describe(topic: Topic, partitions: readonly Partition[]): string {
   ].join("\n");
 }
 
-/** Items of a list answer, whether it is a bare list, an {items} page or a {name: value} object of configs. */
+/** Items of a list answer. */
 function itemsOf(json: unknown): readonly Readonly<Record<string, unknown>>[] {
-  if (Array.isArray(json)) return json.filter(isObject);
-  if (isObject(json) && Array.isArray(json.items)) return json.items.filter(isObject);
-  return [];
+  return isObject(json) && Array.isArray(json.items) ? json.items.filter(isObject) : [];
 }
 
 export async function alterTopic({ options, positionals, terminal }: Call): Promise<number> {

@@ -76,13 +76,13 @@ test("the README's scripts are in package.json", async () => {
   const { scripts } = (await Bun.file(join(root, "package.json")).json()) as {
     scripts: Record<string, string>;
   };
-  const named = [...readme.matchAll(/(?:npm|bun) run (?:--silent )?([a-z]+)/g)].map((m) => m[1]!);
+  const named = [...readme.matchAll(/(?:npm|bun) run (?:--silent )?([a-z]+)/g)].map((m) => m[1]);
   for (const name of ["start", "test", ...named]) expect(Object.keys(scripts)).toContain(name);
 });
 
 function blocks(language: string): string[] {
   const fence = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm");
-  return [...readme.matchAll(fence)].map((match) => match[1]!);
+  return [...readme.matchAll(fence)].map((match) => match[1]);
 }
 
 function transcript(): { command: string; output: string }[] {
