@@ -35,7 +35,7 @@ import { readSealedHead, writeHead, writeSpan, type PlacedSpan } from "./sealed-
 
 /** Batch bytes of one step; also a bound on how long a step holds the disk. */
 const stepBytesMax = 4 * 1024 * 1024;
-const stepRowsMax = 10_000;
+const stepRowsMax = 4_000;
 
 /** A live row: where it lies. `key` is its lsn in an unsealed input, its position in a sealed one. */
 interface LiveRow {
