@@ -15,11 +15,14 @@ import type { Journal, ReplicaState } from "../journal/journal.ts";
 import type { ReplicaNumber } from "../quantities.ts";
 import type { World } from "../world.ts";
 import { Admission } from "./admission.ts";
-import { committedIn, HostedReplica } from "./hosted-replica.ts";
+import { HostedReplica } from "./hosted-replica.ts";
+import { committedIn } from "./positions.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { Replica, ReplicaHost, StateMachine } from "./replica.ts";
 import { SnapshotSchedule } from "./snapshot-schedule.ts";
 
+/** A stop does not wait longer for writes: a disk that is full may take them much later, or never. */
+const closeMsMax = 5_000;
 /** Replicas served in one turn of the event loop; the others wait for the next. */
 const replicasPerTurn = 256;
 
@@ -183,6 +186,11 @@ export class Host implements ReplicaHost {
   async #close(): Promise<void> {
     this.#context.admission.close();
     const replicas = [...this.#replicas.values()];
+    await this.#within(closeMsMax, this.#drain(replicas));
+    for (const replica of replicas) replica.end(new Fault("shutting_down", "The node is stopping"));
+  }
+
+  async #drain(replicas: readonly HostedReplica[]): Promise<void> {
     for (const replica of replicas) {
       while (!replica.idle) {
         await replica.settled();
@@ -190,7 +198,13 @@ export class Host implements ReplicaHost {
       }
     }
     await this.#saveAll(replicas.filter((replica) => replica.unsaved));
-    for (const replica of replicas) replica.end(new Fault("shutting_down", "The node is stopping"));
+  }
+
+  async #within(ms: number, work: Promise<void>): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = this.#context.world.setTimer(ms, resolve);
+    await Promise.race([work, late]);
+    timer.cancel();
   }
 
   /** Best effort: what is not saved is replayed at the next start. */

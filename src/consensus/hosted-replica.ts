@@ -17,7 +17,6 @@ import { Fault, refusalOf, refuse, type Refusal } from "../errors.ts";
 import type { HardState, LogEntry, LogStart } from "../journal/journal.ts";
 import {
   logIndex,
-  offset,
   term,
   type LogIndex,
   type Offset,
@@ -27,19 +26,17 @@ import {
 import { decodeConfiguration, encodeConfiguration, soleVoter } from "./configuration.ts";
 import { EntryWindow } from "./entry-window.ts";
 import { FoldFeed } from "./fold-feed.ts";
+import { LeadWaiters } from "./lead-waiters.ts";
 import { LogStarts } from "./log-starts.ts";
 import { draftBytes, noopPayload, toLogEntry, type Payload } from "./payload.ts";
+import { Positions } from "./positions.ts";
 import { ReplicaStorage } from "./replica-storage.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { EntryDraft, Proposed, Replica, Role, StateMachine } from "./replica.ts";
+import { hardStateIn, isOwnElection } from "./storage-message.ts";
 import { WritesUnderWay, type WriteUnderWay } from "./writes-under-way.ts";
 
 const seedRange = 2 ** 31;
-
-interface LeadWaiter {
-  readonly resolve: (term: Term) => void;
-  readonly reject: (reason: unknown) => void;
-}
 
 export class HostedReplica implements Replica {
   readonly number: ReplicaNumber;
@@ -56,21 +53,13 @@ export class HostedReplica implements Replica {
   #ready = false;
   /** Why nothing works any more; null while something does. */
   #ended: Fault | null = null;
-  #waiters: LeadWaiter[] = [];
-  #tailWaiters: (() => void)[] = [];
+  readonly #waiters = new LeadWaiters();
   #wakeWanted = false;
   /** What the journal was told last; at least what is durable. */
   #hardState: HardState;
   /** Hard state of an election that this sole voter won by its own vote; it goes out with the no-op. */
   #heldHardState: HardState | null = null;
-  /** Invariant: applied by the host = commitIndex; highWatermark is its offset. Neither ever falls. */
-  #commitIndex: LogIndex;
-  #highWatermark: Offset;
-  #confirmedTerm: Term;
-  /** Ends of the log with what is proposed and not durable yet. */
-  #lastIndex: LogIndex;
-  #nextOffset: Offset;
-  #lastTime: number;
+  readonly #positions: Positions;
 
   constructor(
     context: ReplicaContext,
@@ -84,13 +73,7 @@ export class HostedReplica implements Replica {
     const { world, journal } = context;
     const state = journal.state(this.number);
     this.#hardState = state.hardState;
-    this.#commitIndex = committedIn(state);
-    this.#lastIndex = state.lastIndex;
-    this.#nextOffset = state.nextOffset;
-    this.#lastTime = state.lastTime;
-    const whole = this.#commitIndex === state.lastIndex;
-    this.#highWatermark = whole ? state.nextOffset : state.logStart.offset;
-    this.#confirmedTerm = whole ? state.lastTerm : term(0);
+    this.#positions = new Positions(state);
     // A sole voter is the only leader there can be, also before it campaigned.
     this.#role = { leader: false, term: state.hardState.term, leaderId: context.nodeId };
     this.#logStarts = new LogStarts(journal, this.number, () => this.saveSnapshot());
@@ -116,15 +99,15 @@ export class HostedReplica implements Replica {
   }
 
   get commitIndex(): LogIndex {
-    return this.#commitIndex;
+    return this.#positions.commitIndex;
   }
 
   get highWatermark(): Offset {
-    return this.#highWatermark;
+    return this.#positions.highWatermark;
   }
 
   get confirmedTerm(): Term {
-    return this.#confirmedTerm;
+    return this.#positions.confirmedTerm;
   }
 
   get appliedIndex(): LogIndex {
@@ -132,20 +115,15 @@ export class HostedReplica implements Replica {
   }
 
   get lastIndex(): LogIndex {
-    return this.#lastIndex;
+    return this.#positions.lastIndex;
   }
 
   get nextOffset(): Offset {
-    return this.#nextOffset;
+    return this.#positions.nextOffset;
   }
 
   get logStart(): LogStart {
     return this.#logStarts.current;
-  }
-
-  /** Entries above the commit index were recovered: they commit with this node's next no-op. */
-  get hasTail(): boolean {
-    return this.#commitIndex < this.#lastIndex;
   }
 
   /** Nothing is under way: no write, no proposal, no turn's work. */
@@ -154,7 +132,7 @@ export class HostedReplica implements Replica {
   }
 
   clock(): number {
-    return Math.max(this.#context.world.now(), this.#lastTime);
+    return Math.max(this.#context.world.now(), this.#positions.lastTime);
   }
 
   wake(): void {
@@ -176,11 +154,10 @@ export class HostedReplica implements Replica {
       return notLeader(this.groupId, expectedTerm, this.#role);
     }
     assert(
-      draft.baseOffset === this.#nextOffset,
-      () => `Proposal must begin at offset ${this.#nextOffset}, got ${draft.baseOffset}`,
+      draft.baseOffset === this.#positions.nextOffset,
+      () => `Proposal must begin at offset ${this.#positions.nextOffset}, got ${draft.baseOffset}`,
     );
-    const time = draft.time ?? this.clock();
-    assert(time >= this.#lastTime, () => `Time must be at least ${this.#lastTime}, got ${time}`);
+    const time = this.clock();
     const data: Payload = { ...draft, time };
     const bytes = draftBytes(draft);
     const proposed = this.#node.propose(data, bytes);
@@ -188,17 +165,16 @@ export class HostedReplica implements Replica {
     draft.batch?.retain();
     this.#track({ ...proposed, type: "normal", data, change: null, bytes }, data);
     this.#context.changed(this);
-    return { ok: true, index: this.#lastIndex, term: expectedTerm, time };
+    return { ok: true, index: this.#positions.lastIndex, term: expectedTerm, time };
   }
 
   lead(): Promise<Term> {
     if (this.#ready) return Promise.resolve(this.#role.term);
     if (this.#ended !== null) return Promise.reject(this.#ended);
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
-      this.campaign();
-      void this.#load();
-    });
+    const ready = this.#waiters.untilReady();
+    this.campaign();
+    void this.#load();
+    return ready;
   }
 
   async advanceLogStart(start: LogStart): Promise<Refusal | { readonly ok: true }> {
@@ -206,10 +182,11 @@ export class HostedReplica implements Replica {
     const { index, offset: at } = this.logStart;
     if (start.index <= index && start.offset <= at) return { ok: true };
     assert(
-      start.index <= this.#commitIndex + 1 && start.offset <= this.#highWatermark,
+      start.index <= this.#positions.commitIndex + 1 &&
+        start.offset <= this.#positions.highWatermark,
       () => `Log start ${start.offset} (index ${start.index}) must be committed`,
     );
-    const draft = LogStarts.draft(start, this.#nextOffset);
+    const draft = LogStarts.draft(start, this.#positions.nextOffset);
     const proposed = this.propose(draft, this.#role.term);
     if (!proposed.ok) return proposed;
     return this.#logStarts.waitFor(proposed.index);
@@ -226,13 +203,13 @@ export class HostedReplica implements Replica {
       journal: this.#context.journal,
       replica: this.number,
       window: this.#window,
-      hardState: { ...hardState, commit: this.#commitIndex },
+      hardState: { ...hardState, commit: this.#positions.commitIndex },
       confState,
     });
     const seed = Math.floor(this.#context.world.random() * seedRange);
-    const ownData = (): Payload => noopPayload(this.#nextOffset, this.clock());
+    const ownData = (): Payload => noopPayload(this.#positions.nextOffset, this.clock());
     const id = this.#context.nodeId;
-    this.#node = new RawNode({ id, seed, applied: this.#commitIndex, ownData }, storage);
+    this.#node = new RawNode({ id, seed, applied: this.#positions.commitIndex, ownData }, storage);
     this.#node.campaign();
     this.#context.changed(this);
   }
@@ -240,12 +217,11 @@ export class HostedReplica implements Replica {
   /** Commits what the last run left uncommitted; nothing to do for most. Resolves also when the disk takes no write:
    *  then the records up to the recorded commit are readable. */
   async recoverTail(): Promise<void> {
-    if (this.#commitIndex === this.#lastIndex) return;
-    await new Promise<void>((resolve) => {
-      this.#tailWaiters.push(resolve);
-      this.campaign();
-    });
-    if (this.#confirmedTerm === 0) await this.#locateHighWatermark();
+    if (!this.#positions.hasTail) return;
+    const settled = this.#waiters.untilTail();
+    this.campaign();
+    await settled;
+    if (this.#positions.confirmedTerm === 0) await this.#locateHighWatermark();
   }
 
   /** One step: proposals, then one Ready. True when there is more to do. */
@@ -266,7 +242,7 @@ export class HostedReplica implements Replica {
     const bytes = this.#feed.snapshot(this.logStart);
     const { journal, schedule } = this.#context;
     if (index > journal.state(this.number).snapshotIndex) {
-      const hardState = { ...this.#hardState, commit: this.#commitIndex };
+      const hardState = { ...this.#hardState, commit: this.#positions.commitIndex };
       schedule.saving(this.number, bytes.length);
       await this.#writes.write({ replica: this.number, hardState, snapshot: { index, bytes } });
     }
@@ -275,7 +251,7 @@ export class HostedReplica implements Replica {
 
   /** Loads the machine (if need be) and saves its state. */
   async loadAndSave(): Promise<void> {
-    await this.#feed.load(() => this.#commitIndex);
+    await this.#feed.load(() => this.#positions.commitIndex);
     if (this.#ended === null) await this.saveSnapshot();
   }
 
@@ -290,8 +266,8 @@ export class HostedReplica implements Replica {
     if (this.#ended !== null) return;
     this.#ended = fault;
     this.#feed.stop(fault);
-    this.#lose(logIndex(this.#commitIndex + 1), fault);
-    this.#rejectWaiters(fault);
+    this.#lose(logIndex(this.#positions.commitIndex + 1), fault);
+    this.#waiters.failed(fault);
   }
 
   /** Resolves when no write is under way. */
@@ -351,15 +327,13 @@ export class HostedReplica implements Replica {
   /** Entries that the core made itself (no-ops) were not seen by propose(). */
   #adoptOwnEntries(entries: readonly Entry<Payload>[]): void {
     for (const entry of entries) {
-      if (entry.index > this.#lastIndex) this.#track(entry, entry.data!);
+      if (entry.index > this.#positions.lastIndex) this.#track(entry, entry.data!);
     }
   }
 
   #track(entry: Entry<Payload>, data: Payload): void {
     this.#window.push(entry);
-    this.#lastIndex = logIndex(entry.index);
-    this.#nextOffset = offset(data.baseOffset + data.offsetCount);
-    this.#lastTime = data.time;
+    this.#positions.proposed(entry.index, data);
   }
 
   /** The configuration is told with the replica's first entries. */
@@ -379,7 +353,7 @@ export class HostedReplica implements Replica {
     for (const entry of message.entries) {
       const known = toLogEntry(entry);
       if (known !== null) entries.push(known);
-      this.#commitTo(entry, known);
+      this.#positions.committed(entry);
     }
     try {
       if (entries.length > 0) this.#feed.feed(entries);
@@ -387,36 +361,30 @@ export class HostedReplica implements Replica {
       this.#halt(error);
       return;
     }
-    this.#window.dropBelow(this.#commitIndex + 1);
+    this.#window.dropBelow(this.#positions.commitIndex + 1);
     for (const response of message.responses) node.step(response);
     if (this.#feed.loaded) this.#logStarts.cut();
     this.#becomeReady();
   }
 
-  #commitTo(entry: Entry<Payload>, known: LogEntry | null): void {
-    this.#commitIndex = logIndex(entry.index);
-    this.#confirmedTerm = term(entry.term);
-    if (known !== null) this.#highWatermark = offset(known.baseOffset + known.offsetCount);
-  }
-
   #becomeReady(): void {
-    const confirmed = this.#role.leader && this.#confirmedTerm === this.#role.term;
+    const confirmed = this.#role.leader && this.#positions.confirmedTerm === this.#role.term;
     if (!confirmed || this.#ready) return;
-    for (const resolve of this.#tailWaiters.splice(0)) resolve();
+    this.#waiters.confirmed();
     if (!this.#feed.loaded) {
-      if (this.#waiters.length > 0) void this.#load();
+      if (this.#waiters.any) void this.#load();
       return;
     }
     this.#ready = true;
     this.#machine.onReady(this.#role.term);
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve(this.#role.term);
+    this.#waiters.ready(this.#role.term);
   }
 
   async #load(): Promise<void> {
     try {
-      await this.#feed.load(() => this.#commitIndex);
+      await this.#feed.load(() => this.#positions.commitIndex);
     } catch (error) {
-      if (this.#ended === null) this.#rejectWaiters(error);
+      if (this.#ended === null) this.#waiters.failed(error);
       return;
     }
     this.#logStarts.cut();
@@ -444,17 +412,17 @@ export class HostedReplica implements Replica {
     while (this.#node.hasReady() && this.#ended === null) this.#applyOnly(this.#node);
     if (this.#ended !== null) return;
     this.#lose(write.first, fault);
-    this.#rejectWaiters(fault);
+    this.#waiters.failed(fault);
   }
 
   /** The records up to the recorded commit end where the first entry behind it begins. */
   async #locateHighWatermark(): Promise<void> {
-    const from = { index: logIndex(this.#commitIndex + 1) };
+    const from = { index: logIndex(this.#positions.commitIndex + 1) };
     const endIndex = logIndex(from.index + 1);
     const request = { replica: this.number, from, endIndex, maxBytes: 1, dataOnly: false };
     const page = await this.#context.journal.read(request);
-    const at = page.entries[0]?.baseOffset ?? this.#highWatermark;
-    this.#highWatermark = offset(Math.max(at, this.#highWatermark));
+    const at = page.entries[0]?.baseOffset ?? this.#positions.highWatermark;
+    this.#positions.atLeast(at);
     page.release();
   }
 
@@ -474,9 +442,7 @@ export class HostedReplica implements Replica {
     this.#feed.unload();
     const state = this.#context.journal.state(this.number);
     this.#hardState = state.hardState;
-    this.#lastIndex = state.lastIndex;
-    this.#nextOffset = state.nextOffset;
-    this.#lastTime = state.lastTime;
+    this.#positions.fallBackTo(state);
     this.#role = { ...this.#role, leader: false };
     const refusal: Refusal = { ...refusalOf(fault), sideEffects: "unknown" };
     this.#logStarts.lost(refusal);
@@ -486,43 +452,13 @@ export class HostedReplica implements Replica {
 
   /** A campaign was put off until the writes of the former core settled. */
   #restartIfWanted(): void {
-    if (this.#waiters.length > 0) this.campaign();
+    if (this.#waiters.any) this.campaign();
   }
 
   #halt(error: unknown): void {
     if (!(error instanceof Fault)) throw error;
     this.end(error);
   }
-
-  #rejectWaiters(reason: unknown): void {
-    for (const resolve of this.#tailWaiters.splice(0)) resolve();
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason);
-  }
-}
-
-/** The commit index that the journal proves: recorded, or covered by a durable snapshot, or below the log start. */
-export function committedIn(state: {
-  readonly hardState: HardState;
-  readonly snapshotIndex: LogIndex;
-  readonly logStart: LogStart;
-}): LogIndex {
-  const { hardState, snapshotIndex, logStart } = state;
-  return logIndex(Math.max(hardState.commit, snapshotIndex, logStart.index - 1));
-}
-
-/** An election's storage message: nothing but this node's own vote rests on it. */
-function isOwnElection(message: Message<Payload>): boolean {
-  return (
-    message.type === "MsgStorageAppend" &&
-    message.entries.length === 0 &&
-    message.responses.length > 0 &&
-    message.responses.every((r) => r.type === "MsgVoteResp" || r.type === "MsgPreVoteResp")
-  );
-}
-
-function hardStateIn(message: Message<Payload>): HardState | null {
-  if (message.term === 0 && message.vote === 0 && message.commit === 0) return null;
-  return { term: term(message.term), vote: message.vote, commit: logIndex(message.commit) };
 }
 
 /** {[name]: value}, or nothing when the value is null. */

@@ -14,7 +14,7 @@ import { logIndex, offset, term, type Offset } from "../quantities.ts";
 import type { EntryDraft } from "./replica.ts";
 
 /** A draft with its time. */
-export interface Payload extends Omit<EntryDraft, "time"> {
+export interface Payload extends EntryDraft {
   readonly time: number;
 }
 
@@ -65,7 +65,7 @@ function emptyDraft(
   kind: EntryDraft["kind"],
   baseOffset: Offset,
   meta: Uint8Array | null,
-): Omit<EntryDraft, "time"> {
+): EntryDraft {
   return { kind, baseOffset, offsetCount: 0, maxTimestamp: -1, meta, batch: null };
 }
 

@@ -18,9 +18,6 @@ export interface EntryDraft {
   readonly meta: Uint8Array | null;
   /** Held by the draft until the host took it (propose retains what it accepts). */
   readonly batch: Slice | null;
-  /** The entry's time as clock() gave it in this same turn, for a proposer that writes it into the batch
-   *  (LogAppendTime). Left out: the host stamps. */
-  readonly time?: number;
 }
 
 export interface Proposed {

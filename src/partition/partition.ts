@@ -103,7 +103,13 @@ export class Partition {
    *  "unknown" when the batch was proposed and its fate is not known. */
   append(request: AppendRequest): Promise<AppendOutcome> {
     return new Promise((answer) => {
-      if (this.#replica.ready) this.#appender.submit(request, answer);
+      if (this.#replica.ready) {
+        this.#appender.submit(request, answer);
+        return;
+      }
+      // An election would wait for room on a full disk; who wants to append hears of it now.
+      const refusal = this.#replica.admit(0);
+      if (refusal !== null) answer(refusal);
       else void this.#whenReady(() => this.#appender.submit(request, answer), answer);
     });
   }

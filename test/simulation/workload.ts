@@ -85,8 +85,9 @@ export class Client {
     const { world } = this.#parts;
     const group = this.#group();
     const unsettled = this.#unsettled[group];
-    do unsettled.push(this.#values());
-    while (unsettled.length < 3 && world.below(2) === 0);
+    // Never more than a client may have in flight: of older ones the partition forgets the offsets.
+    const wanted = 1 + world.below(3);
+    while (unsettled.length < wanted) unsettled.push(this.#values());
     let baseSequence = this.#sequences[group];
     const sent = unsettled.map((values) => {
       const producer = { id: this.#id, epoch: 0, baseSequence };
