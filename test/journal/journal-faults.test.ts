@@ -83,6 +83,9 @@ describe("no space left", () => {
     one.disk.failNext("commit", "storage_full");
     const first = faultOf(write(one, a, [planAt(2)]));
     const second = faultOf(write(one, a, [planAt(3)]));
+    const third = planAt(4, { kind: entryKinds.command });
+    const behind = faultOf(write(one, a, [third]));
+    expect((await behind).code).toBe("storage_full");
     expect([(await first).code, (await first).sideEffects]).toEqual(["storage_full", "unknown"]);
     expect([(await second).code, (await second).sideEffects]).toEqual(["storage_full", "none"]);
     expect(one.journal.health().state).toBe("full");
@@ -300,6 +303,63 @@ describe("damage", () => {
     for (let i = 3; i <= 120; i++) expect(await read(again, a, i)).toEqual([i]);
     await again.journal.close();
   });
+});
+
+test("a cold read that a new leader's tail overtakes begins anew", async () => {
+  const world = new VirtualWorld(1);
+  let hang: Promise<void> = Promise.resolve();
+  const disk = createSimulatedDisk({
+    random: () => world.random(),
+    delay: (verb) => (verb === "read" ? hang : Promise.resolve()),
+  });
+  const one = await rig(disk, { cacheBytesMax: 0 });
+  const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
+  await write(one, a, [planAt(1), planAt(2), planAt(3)]);
+  const { promise, resolve: release } = Promise.withResolvers<void>();
+  hang = promise;
+  const reading = one.journal.read({
+    replica: a,
+    from: { index: logIndex(1) },
+    endIndex: logIndex(9),
+    maxBytes: 1e5,
+    dataOnly: false,
+  });
+  await write(one, a, [planAt(2, { term: 2 })]);
+  hang = Promise.resolve();
+  release();
+  const { entries } = await reading;
+  expect(entries.map((entry) => [entry.index, entry.term] as number[])).toEqual([
+    [1, 1],
+    [2, 2],
+  ]);
+  releaseAll(entries);
+  await one.journal.close();
+});
+
+/** Flips a bit of the file's first row. */
+function flipImage(on: SimulatedDisk, file: string): SimulatedDisk {
+  const stored = on.platter.get(file)!;
+  on.flip(file, stored.kind === "unsealed" ? stored.commits[0][0].lsn : -1);
+  return on;
+}
+
+test("an image that is damaged is told by the rows before it; alone it halts the start", async () => {
+  const never = new Promise<void>(() => undefined);
+  const disk = createSimulatedDisk({
+    random: () => 0.9, // what is under way at the crash did not take place
+    delay: (verb) => (verb === "seal" ? never : Promise.resolve()),
+  });
+  const one = await rig(disk, { fileRowsMax: 10 });
+  const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
+  for (let i = 1; i <= 12; i++) await write(one, a, [planAt(i)]);
+  const [first, second] = [...disk.platter.keys()];
+  const again = await rig(flipImage(disk.crash({ kind: "process" }), second));
+  expect([again.journal.state(a).lastIndex, again.journal.state(a).nextOffset] as number[]).toEqual(
+    [12, 12],
+  );
+  for (let i = 1; i <= 12; i++) expect(await read(again, a, i)).toEqual([i]);
+  const lost = await faultOf(rig(flipImage(disk.crash({ kind: "process" }), first)));
+  expect([lost.code, lost.members["file"]]).toEqual(["storage_damaged", first]);
 });
 
 test("enqueue() refuses when the queue is full, and queues nothing", async () => {
