@@ -42,16 +42,15 @@ function tooSlow(): Refusal {
 
 /** The runtime's parser holds the body to its Content-Length, which was checked. */
 async function readFramed(services: Services, request: Request): Promise<Uint8Array | Refusal> {
-  const late = Promise.withResolvers<Refusal>();
+  const settled = Promise.withResolvers<Uint8Array | Refusal>();
   const deadline: Deadline = {
     dueAt: services.world.monotonic() + limits.bodyMsMax,
-    expire: () => late.resolve(tooSlow()),
+    expire: () => settled.resolve(tooSlow()),
   };
   services.deadlines.add(deadline);
   try {
-    return await Promise.race([request.bytes(), late.promise]);
-  } catch {
-    return brokenOff();
+    request.bytes().then(settled.resolve, () => settled.resolve(brokenOff()));
+    return await settled.promise;
   } finally {
     services.deadlines.remove(deadline);
   }

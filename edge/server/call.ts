@@ -76,6 +76,7 @@ export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
   /** The body's media type, without parameters and in lower case; "" when there is none. */
   get mediaType(): string {
     const type = this.visit.headers[headerNames.contentType] ?? "";
+    if (type === mediaTypes.json) return type;
     const end = type.indexOf(";");
     return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase();
   }

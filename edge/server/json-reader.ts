@@ -18,6 +18,8 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
+// oxlint-disable-next-line no-control-regex
+const unplain = /[\\\u0000-\u001f]/;
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
 export type JsonKind = "text" | "object" | "list" | "number" | "null" | "boolean";
@@ -141,8 +143,16 @@ export class JsonReader {
     this.at++;
   }
 
-  /** Position of the closing quote; `at` is behind the opening one. */
+  /** Position of the closing quote; `at` is behind the opening one. Plain text is searched by the platform; only what
+   *  holds an escape or a control character is walked. */
   #endOfString(): number {
+    const { text, at } = this;
+    const end = text.indexOf('"', at);
+    if (end >= 0 && !unplain.test(text.slice(at, end))) return end;
+    return this.#walkString();
+  }
+
+  #walkString(): number {
     const { text } = this;
     for (let i = this.at; i < text.length; i++) {
       const unit = text.charCodeAt(i);

@@ -111,8 +111,8 @@ async function measure(loads: readonly Load[]): Promise<Map<Load, Found>> {
   const found = new Map(
     loads.map((one) => [one, { perSecond: [], p99: [], cpuUs: [], refused: "" } as Found]),
   );
-  // Round -1 warms up.
-  for (let round = -1; round < rounds; round++) {
+  // The rounds below 0 warm up: a server's code is compiled over its first seconds of load.
+  for (let round = report.smoke ? 0 : -3; round < rounds; round++) {
     for (const [one, figures] of found) {
       const { url, pid } = one.server;
       const before = usageOf(pid)?.cpuSeconds ?? Number.NaN;
