@@ -180,7 +180,10 @@ export class Host implements ReplicaHost {
           this.#context.schedule.saving(replica.number, 0);
         },
       )
-      .finally(() => (this.#saving = false));
+      .finally(() => {
+        this.#saving = false;
+        this.#saveDue();
+      });
   }
 
   async #close(): Promise<void> {

@@ -241,9 +241,9 @@ export class HostedReplica implements Replica {
     const index = this.#feed.applied;
     const bytes = this.#feed.snapshot(this.logStart);
     const { journal, schedule } = this.#context;
+    schedule.saving(this.number, bytes.length);
     if (index > journal.state(this.number).snapshotIndex) {
       const hardState = { ...this.#hardState, commit: this.#positions.commitIndex };
-      schedule.saving(this.number, bytes.length);
       await this.#writes.write({ replica: this.number, hardState, snapshot: { index, bytes } });
     }
     return index;
