@@ -59,7 +59,9 @@ class Bench {
     const slabs = createSlabPool();
     const world = systemWorld;
     const disk = new LibsqlDisk({ dir: folder, slabs, world });
-    const journal = await openJournal({ world, disk, slabs, freeBytesMin: 0, ...settings });
+    // 64 appends of 1 MB and their overhead are more than a node lets wait.
+    const bounds = { freeBytesMin: 0, queueBytesMax: 128 << 20 };
+    const journal = await openJournal({ world, disk, slabs, ...bounds, ...settings });
     return new Bench(folder, journal, slabs);
   }
 
