@@ -16,7 +16,7 @@ import { bytesOnDisk, listFiles, pathOf } from "./file-names.ts";
 import { lockFolder, type LockOwner } from "./folder-lock.ts";
 import type { Damage } from "./journal.ts";
 import { verifySealed } from "./verify-sealed.ts";
-import { detailOf } from "./workers/damage.ts";
+import { detailOf, fileDamage } from "./workers/damage.ts";
 import { takeInventory } from "./workers/inventory.ts";
 import { readSealedHead } from "./workers/sealed-head.ts";
 
@@ -74,6 +74,8 @@ function verifyJournal(
   );
   for (const name of unsealed) steps.done(name);
   const damage = [...open.damage];
+  if (sealed.length > 0 && open.rows === 0)
+    damage.push(fileDamage(unsealed.at(-1) ?? "journal", "there is no row of an unsealed file"));
   let { rows } = open;
   for (const name of sealed.filter((one) => !replaced.has(one))) {
     const verdict = verifySealed(journal, name, open.groups);

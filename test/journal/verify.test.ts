@@ -1,7 +1,7 @@
 // verify: whole folders are whole, every flip in a live row is named, nothing is changed, a running node is left alone.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { lockFolder } from "../../src/journal/folder-lock.ts";
 import { verifyFolder, type VerifyReport } from "../../src/journal/verify.ts";
@@ -112,6 +112,18 @@ test("a flip in an index of a sealed file is found in SQLite's structure", () =>
   const { damage } = report(dir);
   expect(damage.length).toBeGreaterThan(0);
   expect(damage[0]).toMatchObject({ file: sealed, lsn: null, replica: 1 });
+});
+
+test("a WAL that is gone, with all that came after the sealed files, stops the start and is named", async () => {
+  const dir = temp.dir("headless");
+  cpSync(source, dir, { recursive: true });
+  writeFileSync(join(dir, "journal", `${active}.db-wal`), "");
+  expect(report(dir).damage).toMatchObject([{ file: active, lsn: null, replica: null }]);
+  const disk = diskIn(join(dir, "journal"));
+  const refused = await disk.open().catch((error: unknown) => error);
+  expect(refused).toMatchObject({ code: "storage_damaged" });
+  await disk.close();
+  expect(existsSync(join(dir, "journal", `${active}.db`))).toBe(true);
 });
 
 test("a folder that a node holds is left alone; one without a journal is refused", () => {

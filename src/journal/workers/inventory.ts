@@ -49,9 +49,11 @@ export function takeInventory(
   const sealed = scan.sealedHeads();
   dropReplaced(dir, sealed);
   const left = listFiles(dir).unsealed;
+  const emptyIsFine = left.length > 1 || sealed.length === 0;
   const unsealed = left.flatMap((name, i) =>
-    scan.unsealedFile(name, lsnRange(name, left[i + 1] ?? null, clean)),
+    scan.unsealedFile(name, { ...lsnRange(name, left[i + 1] ?? null, clean), emptyIsFine }),
   );
+  if (sealed.length > 0 && unsealed.length === 0) throw headless(sealed.at(-1)!.name);
   return {
     sealed: sealed.filter((head) => !sealed.some((other) => other.replaces.includes(head.name))),
     unsealed,
@@ -70,6 +72,14 @@ function dropReplaced(dir: string, sealed: readonly SealedHead[]): void {
     for (const suffix of ["", walSuffix, shmSuffix])
       rmSync(pathOf(dir, name) + suffix, { force: true });
   if (replaced.length > 0) syncFolder(dir);
+}
+
+/** Sealed files alone tell entries, but no vote, no commit and no log start: a start from them would forget. */
+function headless(newest: string): Fault {
+  const detail =
+    `Cannot open the journal: behind ${newest} there is no row of an unsealed file, so the newest state of ` +
+    "every replica is lost; restore the folder from a copy";
+  return new Fault("storage_damaged", detail, { members: { file: newest } });
 }
 
 class Scan {
@@ -125,7 +135,7 @@ class Scan {
       this.lastLsn = scan.lastLsn;
     }
     if (scan.rows.count === 0 && range.last === null && scan.damage.length === 0) {
-      this.#removeEmpty(name);
+      if (range.emptyIsFine) this.#removeEmpty(name);
       return [];
     }
     return [{ name, fileBytes: bytesOnDisk(pathOf(this.#dir, name)), rows: scan.rows }];
@@ -170,10 +180,16 @@ class Scan {
 interface LsnRange {
   readonly first: number;
   readonly last: number | null;
+  /** A crash between a roll and its first transaction explains a file without rows. */
+  readonly emptyIsFine: boolean;
 }
 
 /** The next file's name tells a file's last row, the mark of a clean stop that of the newest. */
-function lsnRange(name: string, next: string | null, clean: CleanStop | null): LsnRange {
+function lsnRange(
+  name: string,
+  next: string | null,
+  clean: CleanStop | null,
+): Omit<LsnRange, "emptyIsFine"> {
   const first = parseName(name)!.range.firstLsn;
   if (next !== null) return { first, last: parseName(next)!.range.firstLsn - 1 };
   return { first, last: clean?.name === name ? clean.lastLsn : null };
