@@ -105,6 +105,21 @@ describe("no space left", () => {
     await again.journal.close();
   });
 
+  test("housekeeping behind a failed write of the same replica fails too: its index would leave a hole", async () => {
+    const one = await rig(null, { flushBytesMax: 50 });
+    const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
+    one.disk.failNext("commit", "storage_full");
+    const command = (index: number) => planAt(index, { kind: entryKinds.command, baseOffset: 0 });
+    const first = faultOf(write(one, a, [command(1)]));
+    const second = faultOf(write(one, a, [command(2)]));
+    expect([(await first).sideEffects, (await second).sideEffects]).toEqual(["unknown", "none"]);
+    const again = write(one, a, [command(1)]);
+    one.world.advance(1_000);
+    await again;
+    expect(one.journal.state(a).lastIndex as number).toBe(1);
+    await one.journal.close();
+  });
+
   test("below the mark client data is refused before it is queued; commands go on", async () => {
     const one = await rig(null, { freeBytesMin: 2_000, fileBytesMax: 1_000 });
     const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
