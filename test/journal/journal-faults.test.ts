@@ -45,6 +45,9 @@ function write(rig: Rig, replica: ReplicaNumber, plans: readonly EntryPlan[]): P
   }
 }
 
+const command = (index: number): EntryPlan =>
+  planAt(index, { kind: entryKinds.command, baseOffset: 0 });
+
 async function faultOf(failing: Promise<unknown>): Promise<Fault> {
   const thrown = await failing.then(
     () => null,
@@ -109,7 +112,6 @@ describe("no space left", () => {
     const one = await rig(null, { flushBytesMax: 50 });
     const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
     one.disk.failNext("commit", "storage_full");
-    const command = (index: number) => planAt(index, { kind: entryKinds.command, baseOffset: 0 });
     const first = faultOf(write(one, a, [command(1)]));
     const second = faultOf(write(one, a, [command(2)]));
     expect([(await first).sideEffects, (await second).sideEffects]).toEqual(["unknown", "none"]);
