@@ -8,6 +8,7 @@ import type { PartitionBounds, TopicView } from "../../src/broker/broker.ts";
 import { refuse, type Refusal } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { offsetSchema, partitionSchema } from "../contract/shapes.ts";
+import type { Call } from "./call.ts";
 import type { Services } from "./services.ts";
 import { readCursor, type Position } from "./cursor.ts";
 import { unknownPartition } from "./placement.ts";
@@ -192,13 +193,13 @@ export function outOfRange(
   return refuse("offset_out_of_range", detail, { members });
 }
 
-/** 404 that says how to make the topic. */
-export function unknownTopic(services: Services, topic: string): Refusal {
+/** 404 that says how to make the topic: a command to paste. */
+export function unknownTopic({ services, topic, visit }: Call): Refusal {
   const refusal = services.broker.describeTopic({ name: topic });
-  if (!("ok" in refusal)) return refuse("unknown_topic_or_partition", `Unknown topic ${topic}`);
-  if (refusal.code !== "unknown_topic_or_partition") return refusal;
-  const body = JSON.stringify({ name: topic });
-  const detail = `Topic ${JSON.stringify(topic)} does not exist; create it: curl --json '${body.replaceAll("'", "\\u0027")}' <this node>/v1/topics`;
+  if ("ok" in refusal && refusal.code !== "unknown_topic_or_partition") return refusal;
+  const quoted = JSON.stringify({ name: topic }).replaceAll("'", "\\u0027");
+  const node = /^https?:\/\/[\w.:[\]-]+/.exec(visit.request.url)?.[0] ?? "";
+  const detail = `Topic ${JSON.stringify(topic)} does not exist; create it: curl --json '${quoted}' ${node}/v1/topics`;
   return refuse("unknown_topic_or_partition", detail);
 }
 

@@ -96,7 +96,7 @@ export const readRoutes: readonly Route[] = [
 async function handleRead(call: ReadCall): Promise<Response> {
   const { services, query } = call;
   const view = services.broker.topic(call.topic);
-  if (view === null) return call.refuse(unknownTopic(services, call.topic));
+  if (view === null) return call.refuse(unknownTopic(call));
   const partitions = askedPartitions(call.partition, query.partition);
   const start = await resolveStart(services, { view, query, partitions, otherwise: "earliest" });
   if (!start.ok) return call.refuse(start);

@@ -32,9 +32,12 @@ export interface Block {
   readonly next: number;
 }
 
-export interface BlockPlace {
+export interface TailedTopic {
   readonly topic: string;
   readonly topicId: string;
+}
+
+export interface BlockPlace extends TailedTopic {
   readonly partition: number;
   readonly offset: number;
   readonly as: ShownAs;
@@ -43,6 +46,7 @@ export interface BlockPlace {
 export class TailHub {
   readonly #broker: Broker;
   readonly #world: World;
+  /** By topic id: a topic made anew under the same name is another one, and some tailer may still hold the old. */
   readonly #topics = new Map<string, TopicWaiters>();
   /** In order of use; a pending read is here too, so that it is shared. */
   readonly #blocks = new Map<string, Promise<Block | Refusal>>();
@@ -55,18 +59,18 @@ export class TailHub {
   }
 
   /** Calls wake at the end of a turn in which the topic moved, until the returned function is called. */
-  join(topic: string, wake: () => void): () => void {
-    let waiters = this.#topics.get(topic);
+  join({ topic, topicId }: TailedTopic, wake: () => void): () => void {
+    let waiters = this.#topics.get(topicId);
     if (waiters === undefined) {
       waiters = new TopicWaiters(this.#broker, this.#world, topic);
-      this.#topics.set(topic, waiters);
+      this.#topics.set(topicId, waiters);
     }
     waiters.wakes.add(wake);
     return () => {
       waiters.wakes.delete(wake);
       if (waiters.wakes.size > 0) return;
       waiters.close();
-      if (this.#topics.get(topic) === waiters) this.#topics.delete(topic);
+      this.#topics.delete(topicId);
     };
   }
 
@@ -74,7 +78,7 @@ export class TailHub {
   block(place: BlockPlace): Promise<Block | Refusal> {
     const key = `${place.topicId} ${place.partition} ${place.offset} ${place.as}`;
     const known = this.#blocks.get(key);
-    const logStart = this.#topics.get(place.topic)?.logStart(place.partition) ?? 0;
+    const logStart = this.#topics.get(place.topicId)?.logStart(place.partition) ?? 0;
     if (known !== undefined && place.offset >= logStart) return known;
     const reading = this.#read(place);
     this.#blocks.set(key, reading);

@@ -53,7 +53,7 @@ async function handleTail(call: TailCall): Promise<Response> {
   const lastEventId = call.header[headerNames.lastEventId];
   const view = services.broker.topic(call.topic);
   if (view === null) {
-    return lastEventId === undefined ? call.refuse(unknownTopic(services, call.topic)) : gone(call);
+    return lastEventId === undefined ? call.refuse(unknownTopic(call)) : gone(call);
   }
   const resumed = lastEventId === undefined || lastEventId === "" ? null : lastEventId;
   const start = await resolveStart(services, {
@@ -94,7 +94,7 @@ function cursorOnly(cursor: string): {
 function gone(call: TailCall): Response {
   const { visit } = call;
   if (readCursor(call.header[headerNames.lastEventId] ?? "") === null) {
-    return call.refuse(unknownTopic(call.services, call.topic));
+    return call.refuse(unknownTopic(call));
   }
   return respond(visit, { status: 204, type: null }, null);
 }

@@ -63,7 +63,7 @@ export class Tailer {
     this.#request = request;
     this.#cursors = new CursorWriter(topicId, start.all ? "all" : "some");
     this.#places = start.positions.map(({ partition, offset }) => placeOf(partition, offset));
-    this.#leave = services.tails.join(topic, () => this.#woken());
+    this.#leave = services.tails.join({ topic, topicId }, () => this.#woken());
     this.#comment = { dueAt: 0, expire: () => this.#commentIsDue() };
     this.#awaitComment();
     services.closing.addEventListener("abort", this.#stop);

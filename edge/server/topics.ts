@@ -92,9 +92,7 @@ export const topicRoutes: readonly Route[] = [
     answers: described,
     handle(call) {
       const topic = call.services.broker.describeTopic({ name: call.topic });
-      return "ok" in topic
-        ? call.refuse(unknownTopic(call.services, call.topic))
-        : call.json(200, topicJson(topic));
+      return "ok" in topic ? call.refuse(unknownTopic(call)) : call.json(200, topicJson(topic));
     },
   }),
   route({
@@ -155,7 +153,7 @@ export const topicRoutes: readonly Route[] = [
     answers: { 200: { description: "All configs", shape: "ConfigList" } },
     handle(call) {
       const topic = call.services.broker.describeTopic({ name: call.topic });
-      if ("ok" in topic) return call.refuse(unknownTopic(call.services, call.topic));
+      if ("ok" in topic) return call.refuse(unknownTopic(call));
       return call.json(200, { items: topic.configs, next: null });
     },
   }),
@@ -286,7 +284,7 @@ function differencesOf(wanted: NewTopic, found: TopicDescription): readonly stri
 
 function listPartitions(call: Call<typeof listFields>): Response {
   const found = call.services.broker.describePartitions(call.topic);
-  if ("ok" in found) return call.refuse(unknownTopic(call.services, call.topic));
+  if ("ok" in found) return call.refuse(unknownTopic(call));
   const { limit = 100, after = "-1" } = call.query;
   if (!/^(?:-1|\d{1,9})$/.test(after)) {
     return call.refuse(refuse("invalid_request", "after must be the `next` of the page before"));
@@ -300,7 +298,7 @@ function listPartitions(call: Call<typeof listFields>): Response {
 async function listOffsets(call: Call<typeof offsetsFields>): Promise<Response> {
   const { broker } = call.services;
   const view = broker.topic(call.topic);
-  if (view === null) return call.refuse(unknownTopic(call.services, call.topic));
+  if (view === null) return call.refuse(unknownTopic(call));
   const text = call.query.at ?? "";
   const timestamp = parseTime(text);
   if (timestamp === null && text !== "earliest" && text !== "latest") {
@@ -325,7 +323,7 @@ const nullable = (value: number): number | null => (value < 0 ? null : value);
 async function deleteRecords(call: Call<typeof deleteRecordsFields>): Promise<Response> {
   const { broker } = call.services;
   const view = broker.topic(call.topic);
-  if (view === null) return call.refuse(unknownTopic(call.services, call.topic));
+  if (view === null) return call.refuse(unknownTopic(call));
   if (call.partition >= view.partitions) {
     return call.refuse(unknownPartition(call.topic, call.partition, view));
   }

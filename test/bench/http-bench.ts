@@ -109,7 +109,7 @@ async function loadsOf(echo: Server, memory: Server, folder: Server): Promise<Lo
 
 async function measure(loads: readonly Load[]): Promise<Map<Load, Found>> {
   const found = new Map(
-    loads.map((one) => [one, { perSecond: [], p99: [], cpuUs: [], refused: "" } as Found]),
+    loads.map((one): [Load, Found] => [one, { perSecond: [], p99: [], cpuUs: [], refused: "" }]),
   );
   // The rounds below 0 warm up: a server's code is compiled over its first seconds of load.
   for (let round = report.smoke ? 0 : -3; round < rounds; round++) {

@@ -171,7 +171,7 @@ describe("GET .../records", () => {
     expect((await get("/records?partition=2")).status).toBe(404);
     const { status, json } = await node.ask("GET /v1/topics/none/records");
     expect(status).toBe(404);
-    expect(json.detail).toContain(`curl --json '{"name":"none"}'`);
+    expect(json.detail).toContain(`curl --json '{"name":"none"}' http://127.0.0.1:7480/v1/topics`);
     expect((await node.ask("GET /v1/topics/no%2Fne/records")).status).toBe(404);
   });
 });

@@ -132,6 +132,17 @@ describe("GET .../tail", () => {
     expect([anew.status, anew.json.code]).toEqual([410, "topic_recreated"]);
   });
 
+  test("a reader that lingers on a deleted topic does not keep a new one of its name asleep", async () => {
+    // Never read: its first event fills its buffer, and it asks for no more.
+    await tail();
+    await node.ask("DELETE /v1/topics/t");
+    await node.ask("POST /v1/topics", { name: "t", partitions: 1 });
+    const events = await tail();
+    await events.next();
+    await write(0, "anew");
+    expect((await events.record()).json["value"]).toBe("anew");
+  });
+
   test("a comment comes after 15 s of silence, each time", async () => {
     const events = await tail();
     await events.next();
