@@ -33,7 +33,13 @@ let child;
 const args = process.argv.slice(2);
 const script = args[0] === "--run" ? resolve(args[1]) : join(packageRoot, "src", "main.ts");
 
-if (process.versions.bun !== undefined || globalThis.Deno !== undefined) {
+if (globalThis.Deno !== undefined && launcherFile.includes(`${sep}node_modules${sep}`)) {
+  console.error(
+    "Deno does not run TypeScript that lies in node_modules. Type:\n\n  npx rivulet start\n\n" +
+      "which runs on Bun, or run Rivulet's own checkout: deno run -A src/main.ts start",
+  );
+  process.exit(1);
+} else if (process.versions.bun !== undefined || globalThis.Deno !== undefined) {
   // The script finds its own arguments where it would find them had it been started directly.
   if (args[0] === "--run") process.argv.splice(1, 3, script);
   await import(pathToFileURL(script).href);
