@@ -1,0 +1,58 @@
+// The identity of a data folder, and the folders that must not be touched.
+
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Fault } from "../../src/errors.ts";
+import { confirmCluster, formatVersion, openIdentity } from "../../src/node/data-folder.ts";
+
+let dir = "";
+beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), "rivulet-folder-"))));
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const write = (text: string): void => writeFileSync(join(dir, "identity.json"), text);
+const fault = (work: () => unknown): Fault => {
+  try {
+    work();
+  } catch (thrown) {
+    if (thrown instanceof Fault) return thrown;
+    throw thrown;
+  }
+  throw new Error("Nothing was thrown");
+};
+
+test("openIdentity() gives a new folder an identity, and finds it again", () => {
+  const first = openIdentity(dir);
+  expect(first).toEqual({ formatVersion, nodeId: 1, clusterId: null });
+  confirmCluster(dir, first, "cluster-1");
+  expect(openIdentity(dir)).toEqual({ formatVersion, nodeId: 1, clusterId: "cluster-1" });
+});
+
+test("openIdentity() refuses a newer format, whatever else it holds, and leaves it alone", () => {
+  const text = `{"formatVersion":${formatVersion + 1},"node":{"id":7}}`;
+  write(text);
+  const { code, message } = fault(() => openIdentity(dir));
+  expect(code).toBe("storage_failed");
+  expect(message).toContain(`it has format version ${formatVersion + 1}`);
+  expect(readFileSync(join(dir, "identity.json"), "utf8")).toBe(text);
+});
+
+for (const text of [
+  "",
+  "{",
+  "null",
+  "[]",
+  '{"formatVersion":0}',
+  '{"formatVersion":1,"nodeId":"x"}',
+])
+  test(`openIdentity() refuses ${JSON.stringify(text)} as damaged`, () => {
+    write(text);
+    expect(fault(() => openIdentity(dir)).code).toBe("storage_damaged");
+  });
+
+test("confirmCluster() refuses a journal of another cluster", () => {
+  const identity = { formatVersion, nodeId: 1, clusterId: "cluster-1" };
+  const { message } = fault(() => confirmCluster(dir, identity, "cluster-2"));
+  expect(message).toContain("belongs to cluster cluster-1, its journal to cluster-2");
+});
