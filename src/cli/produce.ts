@@ -31,6 +31,8 @@ interface Sender {
   readonly client: Client;
   readonly path: string;
   readonly call: Call;
+  /** The node has answered once: from then on it is waited for. One that never did is a wrong URL, or none. */
+  answered: boolean;
 }
 
 export async function produce(call: Call): Promise<number> {
@@ -39,6 +41,7 @@ export async function produce(call: Call): Promise<number> {
     client: new Client(options.url),
     path: `/v1/topics/${segment(positionals[0])}/records`,
     call,
+    answered: false,
   };
   const format: LineFormat = {
     as: options.readAs,
@@ -144,6 +147,8 @@ async function sendUntilAnswered(sender: Sender, batch: Batch): Promise<Reply> {
       if (fault instanceof Unreachable) return fault;
       throw fault;
     });
+    if (answer instanceof Unreachable && !sender.answered) throw answer;
+    sender.answered = true;
     const again = answer instanceof Unreachable || mayRetry(answer);
     if (!again) return answer;
     if (attempts === retryAfterMs.length) return giveUp(batch, answer);

@@ -192,6 +192,12 @@ describe("produce and consume", () => {
   });
 });
 
+test("produce to a node that is not there fails at once", async () => {
+  const { code, err } = await runLine("produce t --url http://127.0.0.1:1", { input: "a" });
+  expect(err).toStartWith("rivulet: No answer from http://127.0.0.1:1");
+  expect(code).toBe(1);
+});
+
 describe("status", () => {
   test("tells a person and a program", async () => {
     expect((await run("status")).out).toContain("is ready");
