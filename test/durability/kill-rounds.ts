@@ -99,9 +99,9 @@ async function loadThenKill(
   node: NodeProcess,
   state: { readonly random: () => number; readonly sent: Sent[] },
 ): Promise<void> {
-  let dead = false;
+  const dead = new AbortController();
   const writing = Array.from({ length: writers }, async (_, writer) => {
-    while (!dead) {
+    while (!dead.signal.aborted) {
       const one = nextRequest(writer, state);
       state.sent.push(one);
       try {
@@ -114,7 +114,7 @@ async function loadThenKill(
   const killAfterMs = 20 + state.random() * 400;
   await new Promise((resolve) => setTimeout(resolve, killAfterMs));
   await node.killHard();
-  dead = true;
+  dead.abort();
   await Promise.all(writing);
 }
 
@@ -231,11 +231,12 @@ function mulberry32(seed: number): () => number {
   };
 }
 
+function argument(name: string, otherwise: number): number {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? otherwise : Number(process.argv[at + 1]);
+}
+
 if (import.meta.main) {
-  const argument = (name: string, otherwise: number) => {
-    const at = process.argv.indexOf(name);
-    return at < 0 ? otherwise : Number(process.argv[at + 1]);
-  };
   const result = await killRounds({
     rounds: argument("--rounds", 20),
     seed: argument("--seed", Math.floor(Math.random() * 1e9)),
