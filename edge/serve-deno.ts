@@ -6,7 +6,6 @@ import { urlOf, type Served, type ServeOptions } from "./serve.ts";
 interface DenoServer {
   readonly addr: { readonly port: number };
   readonly finished: Promise<void>;
-  shutdown(): Promise<void>;
 }
 
 interface DenoRuntime {
@@ -18,7 +17,11 @@ interface DenoRuntime {
       onListen: () => void;
       onError: () => Response;
     },
-    handler: (request: Request) => Response | Promise<Response>,
+    handler: (
+      request: Request,
+      /** Settles when the answer was sent, or could not be. */
+      info: { readonly completed: Promise<void> },
+    ) => Response | Promise<Response>,
   ): DenoServer;
 }
 
@@ -26,6 +29,7 @@ export async function serveOnDeno({ door, host, port }: ServeOptions): Promise<S
   const { Deno } = globalThis as unknown as { readonly Deno: DenoRuntime };
   const abort = new AbortController();
   const framed = { framed: true };
+  const underWay = new Set<Promise<void>>();
   const server = Deno.serve(
     {
       hostname: host,
@@ -34,27 +38,44 @@ export async function serveOnDeno({ door, host, port }: ServeOptions): Promise<S
       onListen: () => undefined,
       onError: () => new Response(null, { status: 500 }),
     },
-    (request) => door.fetch(request, framed),
+    (request, { completed }) => {
+      const sent: Promise<void> = completed.then(
+        () => void underWay.delete(sent),
+        () => void underWay.delete(sent),
+      );
+      underWay.add(sent);
+      return door.fetch(request, framed);
+    },
   );
   const bound = server.addr.port;
   let stopping: Promise<void> | null = null;
   return {
     url: urlOf(host, bound),
     port: bound,
-    stop: ({ graceMs }) => (stopping ??= stop(door, { server, abort, graceMs })),
+    stop: ({ graceMs }) => (stopping ??= stop(door, { server, abort, underWay, graceMs })),
   };
 }
 
+interface Running {
+  readonly server: DenoServer;
+  readonly abort: AbortController;
+  readonly underWay: ReadonlySet<Promise<void>>;
+  readonly graceMs: number;
+}
+
+/** Deno's own shutdown() is not used: a server that it has begun to close cannot be aborted any more ("Bad resource ID"
+ *  ends the process), and an idle kept-alive connection would hold it. The closed door refuses what still arrives. */
 async function stop(
   door: ServeOptions["door"],
-  { server, abort, graceMs }: { server: DenoServer; abort: AbortController; graceMs: number },
+  { server, abort, underWay, graceMs }: Running,
 ): Promise<void> {
   door.close();
   const late = AbortSignal.timeout(graceMs);
-  const waited = new Promise<"late">((resolve) => {
-    late.addEventListener("abort", () => resolve("late"), { once: true });
+  const waited = new Promise<void>((resolve) => {
+    late.addEventListener("abort", () => resolve(), { once: true });
   });
-  // Aborting a server that has shut down throws "Bad resource ID" out of Deno's own listener.
-  if ((await Promise.race([server.shutdown(), waited])) === "late") abort.abort();
+  while (underWay.size > 0 && !late.aborted)
+    await Promise.race([Promise.allSettled(underWay), waited]);
+  abort.abort();
   await server.finished.catch(() => undefined);
 }
