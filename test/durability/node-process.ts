@@ -3,7 +3,7 @@
 // Promise: no process outlives the test (dispose kills it), ports are free ones, the folder is the caller's.
 
 import { join } from "node:path";
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:lifeprocess";
 
 const root = join(import.meta.dirname, "..", "..");
 const readyMsMax = 20_000;
@@ -26,9 +26,11 @@ export interface NodeProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Command and arguments before `start`; the default runs src/main.ts on this Bun. */
   readonly command?: readonly string[];
+  /** The path that answers 200 once the node counts as started; a damaged node lives without being ready. */
+  readonly until?: "/readyz" | "/livez";
 }
 
-/** Starts a node on a free port and resolves when /readyz answers 200. Throws with its output when it does not. */
+/** Starts a node on a free port and resolves when /readyz (or `until`) answers 200. Throws with its output when it does not. */
 export async function startNodeProcess(options: NodeProcessOptions): Promise<NodeProcess> {
   const [program, ...before] = options.command ?? [process.execPath, join(root, "src", "main.ts")];
   const args = [...before, "start", "--data", options.data, "--http", "127.0.0.1:0"];
@@ -40,7 +42,7 @@ export async function startNodeProcess(options: NodeProcessOptions): Promise<Nod
   const exited = new Promise<number>((resolve) => {
     child.once("exit", (code, signal) => resolve(code ?? (signal === null ? -1 : 128)));
   });
-  const url = await untilReady(child, output, exited);
+  const url = await untilReady(child, { output, exited, path: options.until ?? "/readyz" });
   return {
     url,
     pid: child.pid ?? 0,
@@ -71,24 +73,31 @@ function collect(child: ChildProcess): () => string {
 
 async function untilReady(
   child: ChildProcess,
-  output: () => string,
-  exited: Promise<number>,
+  {
+    output,
+    exited,
+    path,
+  }: {
+    readonly output: () => string;
+    readonly exited: Promise<number>;
+    readonly path: string;
+  },
 ): Promise<string> {
-  let gone = false;
-  void exited.then(() => (gone = true));
+  const life = { gone: false };
+  void exited.then(() => (life.gone = true));
   const deadline = performance.now() + readyMsMax;
-  while (!gone && performance.now() < deadline) {
+  while (!life.gone && performance.now() < deadline) {
     const url = /http:\/\/127\.0\.0\.1:\d+/.exec(output())?.[0];
-    if (url !== undefined && (await answersReady(url))) return url;
+    if (url !== undefined && (await answers(url + path))) return url;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   child.kill("SIGKILL");
   throw new Error(`The node did not become ready within ${readyMsMax} ms:\n${output()}`);
 }
 
-async function answersReady(url: string): Promise<boolean> {
+async function answers(url: string): Promise<boolean> {
   try {
-    const response = await fetch(`${url}/readyz`);
+    const response = await fetch(url);
     await response.arrayBuffer();
     return response.status === 200;
   } catch {
