@@ -3,7 +3,7 @@
 // Promise: no process outlives the test (dispose kills it), ports are free ones, the folder is the caller's.
 
 import { join } from "node:path";
-import { spawn, type ChildProcess } from "node:lifeprocess";
+import { spawn, type ChildProcess } from "node:child_process";
 
 const root = join(import.meta.dirname, "..", "..");
 const readyMsMax = 20_000;
