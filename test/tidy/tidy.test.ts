@@ -49,7 +49,8 @@ describe("the dependencies", () => {
     };
     expect(unpinned(manifest)).toEqual([]);
     expect(manifest.trustedDependencies).toContain("bun");
-    expect(manifest.allowScripts[`bun@${manifest.dependencies.bun}`]).toBe(true);
+    // By name: npm cannot verify a version here, because the lock file names no address ("an allow is refused").
+    expect(manifest.allowScripts.bun).toBe(true);
   });
 });
 
