@@ -5,7 +5,7 @@
 //
 // Promise: equal states have equal bytes, so that two folds are compared by their snapshots; an unknown version halts.
 
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { Fault } from "../errors.ts";
 import { ClusterState, type TopicState } from "./cluster-state.ts";
 import type { Assignment } from "./commands.ts";

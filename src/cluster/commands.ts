@@ -5,7 +5,7 @@
 // Promise: decode(encode(c)) equals c; a version or kind from a newer program halts instead of being guessed at.
 // Left to others: what a command does (cluster-state.ts), who may submit one (controller.ts, broker/).
 
-import { Packr } from "msgpackr";
+import { Packr } from "msgpackr/pack";
 import { Fault } from "../errors.ts";
 import type { ConfigValues } from "./topic-settings.ts";
 

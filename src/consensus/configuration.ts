@@ -4,7 +4,8 @@
 //
 // Promise: decode(encode(c)) equals c. Left to others: what a configuration means (raft/).
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 
 import type { ConfState, NodeId } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";

@@ -5,7 +5,8 @@
 // Promise: an entry's columns are the payload's, index and term are the core's; no byte of a batch is copied.
 // Left to others: who holds the batch's slice (entry-window.ts).
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 
 import type { Entry } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";

@@ -5,7 +5,8 @@
 // The log start is in it because the journal moves its own only after the snapshot is durable: a crash between the two
 // must not bring back what was deleted. Promise: decode(encode(x)) equals x. Left to others: the inner bytes.
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 
 import { Fault } from "../errors.ts";
 import type { LogStart } from "../journal/journal.ts";

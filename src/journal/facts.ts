@@ -8,7 +8,8 @@
 // Promise: decoding what was encoded gives it back; a malformed meta is a Fault that names the row. Left to others:
 // images (image.ts), what follows from a fact (recovery.ts, replica-log.ts).
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 import { Fault } from "../errors.ts";
 import { logIndex, offset, term } from "../quantities.ts";
 import { factKinds, type DiskRow, type DiskRowHead } from "./disk.ts";

@@ -7,7 +7,8 @@
 // Promise: decode(encode(x)) equals x; a command that this program does not know halts the replica instead of being
 // skipped, for a fold that skips is a fold that differs. Left to others: what follows from it (fold.ts).
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 
 import { Fault } from "../errors.ts";
 import type { LogEntry } from "../journal/journal.ts";

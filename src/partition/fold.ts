@@ -4,7 +4,8 @@
 // time is the entry's own. The snapshot is canonical: equal states give equal bytes. Bounded by limits.ts.
 // Left to others: positions (high watermark and log start are the replica's), proposals in flight (overlay.ts).
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 
 import { assert } from "../assert.ts";
 import { int64At } from "../bytes/big-endian.ts";

@@ -4,7 +4,8 @@
 // file itself says; a catalogue that cannot be used is deleted and made anew. Left to others: the heads (sealed-head.ts).
 
 import { rmSync } from "node:fs";
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 import { crc32c } from "../../bytes/crc32c.ts";
 import { Fault } from "../../errors.ts";
 import type { SealedHead } from "../disk.ts";

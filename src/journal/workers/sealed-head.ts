@@ -3,7 +3,8 @@
 // Promise: each part carries a crc, and the head counts the parts, so that a lost or changed one is damage with the
 // file's name. Left to others: rows (file-reader.ts), the copy in the catalogue (catalogue.ts).
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 import { Fault } from "../../errors.ts";
 import type { SealedHead, SealedSnapshotRow, Span } from "../disk.ts";
 import { bytesOnDisk, pathOf } from "../file-names.ts";
