@@ -125,7 +125,8 @@ async function runs(
   const [program, ...args] = command;
   const flags = ["--data", data, "--http", "127.0.0.1:0"];
   // A group of its own: stopped as a terminal's Ctrl-C stops it, the processes between us and the node included.
-  const env = { ...process.env, PATH: path };
+  // Nothing of the npm that may run these tests: it names a Node, which Bun would then look for.
+  const env = { PATH: path, HOME: process.env.HOME ?? folder };
   const child = spawn(program, [...args, ...flags], { cwd, env, detached: true });
   const told: string[] = [];
   const exited = new Promise((resolve) => child.once("exit", resolve));
@@ -146,7 +147,9 @@ async function runs(
     const response = await fetch(path, { method: "POST", headers, body: "hello" });
     expect(await response.json()).toMatchObject({ receipts: [{ partition: 0, offset: 0 }] });
   } finally {
-    if (child.pid !== undefined) process.kill(-child.pid, "SIGINT");
+    // The group may be gone: then the reason was thrown above.
+    if (child.exitCode === null && child.signalCode === null && child.pid !== undefined)
+      process.kill(-child.pid, "SIGINT");
     await exited;
   }
   // A process in between (deno's bin.cjs) may be gone before the node is.
