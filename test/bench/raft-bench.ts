@@ -1,9 +1,8 @@
-// How fast the Raft core alone is: `bun test/bench/raft-bench.ts`. Prints its conditions; never a timed test.
+// How fast the Raft core alone is: `bun run bench --only raft`. Printed, never judged.
 //
 // Two loads, both in one process with storage in arrays and no disk, network or payload bytes: three participants that
 // replicate single proposals (one step = one message delivered), and a sole voter from propose to applied.
 
-import { cpus } from "node:os";
 import {
   appendThread,
   hardStateOf,
@@ -12,6 +11,7 @@ import {
   RawNode,
   type Message,
 } from "../../raft/index.ts";
+import { openReport, type BenchRow } from "./report.ts";
 
 const now = () => performance.now();
 
@@ -53,6 +53,12 @@ class Member {
   }
 }
 
+interface Load {
+  readonly commits: number;
+  /** Proposals in flight. */
+  readonly window: number;
+}
+
 interface Run {
   readonly steps: number;
   readonly commits: number;
@@ -60,7 +66,7 @@ interface Run {
 }
 
 /** `window` proposals at a time, until `commits` entries are applied by the leader. */
-function run(members: readonly Member[], load: { commits: number; window: number }): Run {
+function run(members: readonly Member[], load: Load): Run {
   const byId = new Map(members.map((member) => [member.node.core.id, member]));
   const leader = members[0];
   let steps = 0;
@@ -96,33 +102,38 @@ function compact(members: readonly Member[]): void {
   }
 }
 
-function report(name: string, result: Run): void {
-  const perSecond = (count: number) => Math.round((count / result.ms) * 1000).toLocaleString("en");
-  console.log(
-    `${name}: ${perSecond(result.steps)} steps/s, ${perSecond(result.commits)} commits/s ` +
-      `(${result.steps.toLocaleString("en")} steps in ${Math.round(result.ms)} ms)`,
-  );
+function rowOf(what: string, result: Run): BenchRow {
+  const perSecond = (count: number) => Math.round((count / result.ms) * 1_000);
+  return {
+    core: what,
+    "steps/s": perSecond(result.steps),
+    "commits/s": perSecond(result.commits),
+    steps: result.steps,
+    ms: Math.round(result.ms),
+  };
 }
 
-const runtime = typeof Bun === "undefined" ? "unknown runtime" : `Bun ${Bun.version}`;
-console.log(`${runtime}, ${cpus().length} x ${cpus()[0]?.model}; one core used, storage in arrays`);
-for (const window of [1, 16]) {
-  const three = () => [1, 2, 3].map((id) => new Member(id, [1, 2, 3]));
-  run(three(), { commits: 20_000, window });
-  report(`3 nodes, ${window} in flight`, run(three(), { commits: 100_000, window }));
-}
-for (const window of [1, 16]) {
-  run([new Member(1, [1])], { commits: 20_000, window });
-  report(
-    `sole voter, ${window} in flight`,
-    run([new Member(1, [1])], { commits: 200_000, window }),
-  );
+/** After a run that warms up. */
+function measured(what: string, ids: readonly number[], load: Load): BenchRow {
+  const group = () => ids.map((id) => new Member(id, ids));
+  run(group(), { ...load, commits: load.commits / 5 });
+  return rowOf(what, run(group(), load));
 }
 
-const idle = 10_000;
+const report = openReport("raft");
+const scale = report.smoke ? 0.01 : 1;
+const rows: BenchRow[] = [];
+for (const window of [1, 16])
+  rows.push(measured(`3 nodes, ${window} in flight`, [1, 2, 3], { commits: 1e5 * scale, window }));
+for (const window of [1, 16])
+  rows.push(measured(`sole voter, ${window} in flight`, [1], { commits: 2e5 * scale, window }));
+
+const idle = 10_000 * scale;
 Bun.gc(true);
 const before = process.memoryUsage().heapUsed;
 const replicas = Array.from({ length: idle }, (_, at) => new Member(1 + (at % 3), [1, 2, 3]));
 Bun.gc(true);
 const perReplica = (process.memoryUsage().heapUsed - before) / replicas.length;
-console.log(`idle replica of three, storage included: ${Math.round(perReplica)} B of heap`);
+report.table("The Raft core alone: one core used, storage in arrays", rows, [
+  `idle replica of three, storage included: ${Math.round(perReplica)} B of heap`,
+]);

@@ -3,8 +3,6 @@
 // Run: bun test/bench/records-bench.ts, or deno run -A --no-lock test/bench/records-bench.ts. Figures are medians of
 // several rounds on one thread; they say nothing across machines, so the copy of the same bytes stands beside them.
 
-import { availableParallelism, cpus } from "node:os";
-import process from "node:process";
 import { crc32c } from "../../src/bytes/crc32c.ts";
 import {
   batchBytes,
@@ -15,9 +13,11 @@ import {
 import { stampBatch, stampLogAppendTime } from "../../src/records/batch-layout.ts";
 import { validateBatch, type BatchRules } from "../../src/records/batch-validator.ts";
 import { openRecords } from "../../src/records/record-iterator.ts";
+import { openReport, type BenchRow } from "./report.ts";
 
-const rounds = 7;
-const roundMs = 150;
+const report = openReport("records");
+const rounds = report.smoke ? 1 : 7;
+const roundMs = report.smoke ? 2 : 150;
 const now = 1_700_000_000_000;
 
 const rules: BatchRules = {
@@ -76,13 +76,12 @@ function readWhole(bytes: Uint8Array): number {
 type Row = readonly [what: string, bytes: number, fn: () => void];
 
 function print(title: string, rows: readonly Row[]): void {
-  console.log(title);
-  for (const [what, bytes, fn] of rows) {
+  const table = rows.map(([what, bytes, fn]): BenchRow => {
     const perSecond = rate(fn);
-    const calls = perSecond >= 10_000 ? `${Math.round(perSecond / 1_000)} k/s` : "";
-    const megabytes = bytes === 0 ? "" : `${Math.round((perSecond * bytes) / 1e6)} MB/s`;
-    console.log(`  ${what.padEnd(44)}${calls.padStart(12)}${megabytes.padStart(14)}`);
-  }
+    const touched = bytes === 0 ? null : Math.round((perSecond * bytes) / 1e6);
+    return { "on one thread": what, "calls/s": Math.round(perSecond), "MB/s": touched };
+  });
+  report.table(`Records in memory: ${title}`, table);
 }
 
 function shared(length: number): Uint8Array {
@@ -118,9 +117,6 @@ function benchCodec(codec: "gzip" | "zstd", list: readonly NewRecord[]): void {
   ]);
 }
 
-const runtime =
-  "Bun" in globalThis ? `Bun ${process.versions["bun"]}` : `Deno ${process.versions["deno"]}`;
-console.log(`${runtime}, ${availableParallelism()} cores of ${cpus()[0]?.model ?? "unknown"}`);
 benchBatch("single record of 200 B", records(1, 200));
 benchBatch("1 MB in records of 200 B", records(4_300, 200));
 benchBatch("1 MB in one record", records(1, 1_000_000));
