@@ -2,7 +2,8 @@
 //
 // Promise: a rowid table without a secondary index, so that a flush of 64 replicas writes neighbouring pages: with an
 // index the same rows wrote 19 times their bytes. `batch` comes last: SQLite reads a row's columns from the front, so
-// the head of a row never touches the overflow pages that hold its batch.
+// the head of a row never touches the overflow pages that hold its batch. The first rows are the image of all replicas,
+// twice (src/journal/image.ts): what a start needs most must not be lost with one row.
 
 import { blob, integer, sqliteTable } from "drizzle-orm/sqlite-core";
 

@@ -15,7 +15,7 @@ import type { Damage } from "./journal.ts";
 
 /** Rows are entries (kinds 0-31, journal.ts) or facts. Numbers are part of the format. An unknown kind halts. */
 export const factKinds = {
-  image: 32, // meta: packed state of live replicas, chunked; idx = chunk number, offset_count = chunks
+  image: 32, // meta: packed state of live replicas; idx = chunk, offset_count = chunks, base_offset = copy (0, 1)
   replica: 33, // a replica's number is given to (group id, incarnation) in meta
   cut: 34, // idx (whose base_offset it repeats) and above are gone; same transaction as the entry that replaces it
   reset: 35, // the log begins anew at (idx, term, base_offset)

@@ -1,12 +1,17 @@
 // The image: the packed state of all live replicas, the first transaction of every journal file.
 //
-//   row 0   [journal header, replica, replica, ...]    at most chunkReplicasMax a row
-//   row 1   [null, replica, ...]                       idx = chunk number, offset_count = chunks
+//   row 0   [next replica, replica, replica, ...]    at most chunkReplicasMax a row
+//   row 1   [null, replica, ...]                     idx = chunk number, offset_count = chunks
+//   row 2   as row 0                                 base_offset = copy number: everything is there twice
+//   row 3   as row 1
 //
-// Promise: the newest image and the rows after it are all that a start needs; nothing in an image grows with the
-// data, except a snapshot's list of row numbers (one per 256 KiB). Left to others: the rows' durability, replay.
+// Promise: the newest image and the rows after it are all that a start needs, and so it must not be lost with one
+// damaged row: of two copies of a chunk either will do (about 100 bytes a replica more, once a file). Nothing in an
+// image grows with the data, except a snapshot's list of row numbers (one per 256 KiB). Left to others: the rows'
+// durability, replay.
 
-import { pack, unpack } from "msgpackr";
+import { pack } from "msgpackr/pack";
+import { unpack } from "msgpackr/unpack";
 import { logIndex, offset, term } from "../quantities.ts";
 import type { DiskRow, DiskRowHead } from "./disk.ts";
 import { bytesOrNull, factRow, malformed } from "./facts.ts";
@@ -44,22 +49,60 @@ export interface JournalImage {
 
 /** About 100 bytes a replica: rows of some 100 KB. */
 const chunkReplicasMax = 1_000;
+const copies = 2;
 
-/** Rows of an image, numbered from `lsn` on. Cost: packs every live replica once. */
+/** Rows of an image, numbered from `lsn` on, every chunk twice. Cost: packs every live replica once. */
 export function imageRows(image: JournalImage, lsn: number): DiskRow[] {
   const chunks = Math.max(1, Math.ceil(image.replicas.length / chunkReplicasMax));
-  return Array.from({ length: chunks }, (_, chunk) => {
+  const metas = Array.from({ length: chunks }, (_, chunk) => {
     const part = image.replicas.slice(chunk * chunkReplicasMax, (chunk + 1) * chunkReplicasMax);
-    const meta = pack([chunk === 0 ? image.nextReplica : null, ...part.map(packReplica)]);
-    return factRow("image", lsn + chunk, { idx: chunk, offsetCount: chunks, meta });
+    return pack([chunk === 0 ? image.nextReplica : null, ...part.map(packReplica)]);
+  });
+  return Array.from({ length: chunks * copies }, (_, i) => {
+    const place = { idx: i % chunks, offsetCount: chunks, baseOffset: Math.floor(i / chunks) };
+    return factRow("image", lsn + i, { ...place, meta: metas[place.idx] });
   });
 }
 
-/** Reads one chunk's row; `nextReplica` is null on all but the first. */
-export function decodeImageRow(row: DiskRowHead): {
+/** One chunk; `nextReplica` is null on all but the first. */
+export interface ImageChunk {
   readonly nextReplica: number | null;
   readonly replicas: readonly ReplicaImage[];
-} {
+}
+
+/** Gathers one file's image from the rows of it that are whole. */
+export class ImageReader {
+  readonly #chunks = new Map<number, ImageChunk>();
+  #chunksTotal = 1;
+
+  /** Takes a row; returns its chunk, or null when the other copy told it already. */
+  add(row: DiskRowHead): ImageChunk | null {
+    this.#chunksTotal = row.offsetCount;
+    if (this.#chunks.has(row.idx)) return null;
+    const chunk = decodeImageRow(row);
+    this.#chunks.set(row.idx, chunk);
+    return chunk;
+  }
+
+  get complete(): boolean {
+    return this.#chunks.size === this.#chunksTotal;
+  }
+
+  /** Rows at the beginning of the file that are surely the image's. */
+  get rowsTotal(): number {
+    return this.#chunksTotal * copies;
+  }
+
+  get nextReplica(): number {
+    return this.#chunks.get(0)?.nextReplica ?? 0;
+  }
+
+  *replicas(): IterableIterator<ReplicaImage> {
+    for (const chunk of this.#chunks.values()) yield* chunk.replicas;
+  }
+}
+
+function decodeImageRow(row: DiskRowHead): ImageChunk {
   const value: unknown = row.meta === null ? null : unpack(row.meta);
   if (!Array.isArray(value)) throw malformed(row);
   const [nextReplica, ...replicas] = value as [unknown, ...unknown[]];

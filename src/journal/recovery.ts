@@ -20,7 +20,7 @@ import {
   type UnsealedFile,
 } from "./disk.ts";
 import { decodeReplicaFact, decodeStateFact, decodeTrimFact } from "./facts.ts";
-import { decodeImageRow, type ReplicaImage, type SnapshotImage } from "./image.ts";
+import { ImageReader, type ReplicaImage, type SnapshotImage } from "./image.ts";
 import { entryKinds, type Damage, type EntryKind } from "./journal.ts";
 import { JournalFile, parseName, rowOverheadBytes, type JournalFiles } from "./journal-files.ts";
 import { cutSegments, ReplicaLog, startsLater } from "./replica-log.ts";
@@ -30,7 +30,7 @@ export interface Recovered {
   readonly logs: Map<number, ReplicaLog>;
   readonly nextReplica: number;
   readonly nextLsn: number;
-  /** Damage that touches no replica's state (an image that a whole one follows), for health and logs. */
+  /** Damage that touches no replica's state (an image of which another copy is whole), for health and logs. */
   readonly bystanders: readonly Damage[];
   /** The active file is damaged: nothing more is written to it. */
   readonly rollWanted: boolean;
@@ -93,6 +93,8 @@ class Recovery {
   #whole = false;
   /** Replicas whose snapshot the newest image names, but no file holds: one of its rows. */
   readonly #missingChunks = new Map<ReplicaLog, number>();
+  /** Damaged rows of images that cost nothing. */
+  readonly #spared = new Set<Damage>();
 
   constructor(inventory: DiskInventory, files: JournalFiles) {
     this.#inventory = inventory;
@@ -109,17 +111,21 @@ class Recovery {
       })),
     ];
     for (const step of steps.sort((a, b) => firstOf(a.name) - firstOf(b.name))) step.run();
-    const damage = new DamageReport(this.#inventory.damage, this.#logs);
+    const damage = new DamageReport(
+      this.#inventory.damage.filter((one) => !this.#spared.has(one)),
+      this.#logs,
+    );
     damage.attach(this.#files);
     for (const [log, lsn] of this.#missingChunks)
-      if (log.snapshot === null && !log.dropped) throw missingFile(log, lsn);
+      if (log.snapshot === null && !log.dropped)
+        throw missingFile(log, lsn, this.#inventory.damage);
     const active = this.#files.all().at(-1) ?? null;
     for (const log of this.#logs.values()) finish(log, active?.state === "active" ? active : null);
     return {
       logs: this.#logs,
       nextReplica: this.#nextReplica,
       nextLsn: this.#nextLsn,
-      bystanders: damage.bystanders,
+      bystanders: [...[...this.#spared].map(toldAnew), ...damage.bystanders],
       rollWanted: this.#inventory.damage.some((one) => one.file === active?.name),
     };
   }
@@ -156,39 +162,45 @@ class Recovery {
     const state = active ? "active" : "full";
     const file = new JournalFile({ name, state, range, generation: 0, fileBytes });
     this.#files.add(file);
-    file.damaged = this.#inventory.damage.some((one) => one.file === name);
-    const image = new ImageReader(file);
+    const image = new ImageReader();
+    let inImage = true;
     for (const row of found.rows) {
       file.rows++;
       file.lastLsn = row.lsn;
       this.#nextLsn = Math.max(this.#nextLsn, row.lsn + 1);
       if (row.kind === factKinds.image) image.add(row);
       else {
-        this.#endImage(image);
+        if (inImage) this.#endImage(image, file);
+        inImage = false;
         this.#row(row, file);
       }
     }
-    this.#endImage(image);
+    if (inImage) this.#endImage(image, file);
     this.#whole = true;
   }
 
   /** The image is read: it is the truth, unless damage broke it and the rows before it tell the same. */
-  #endImage(image: ImageReader): void {
-    if (image.taken) return;
-    image.taken = true;
-    if (image.complete) return this.#takeImage(image);
-    if (this.#whole) return;
-    const { name } = image.file;
-    throw new Fault(
-      "storage_damaged",
-      `Cannot open the journal: the image of ${name} is damaged and no file before it tells its state`,
-      { members: { file: name } },
-    );
+  #endImage(image: ImageReader, file: JournalFile): void {
+    const { name } = file;
+    if (!image.complete && !this.#whole)
+      throw new Fault(
+        "storage_damaged",
+        `Cannot open the journal: both copies of the image of ${name} are damaged and no file before it tells its state`,
+        { members: { file: name } },
+      );
+    const found = this.#inventory.damage.filter((one) => one.file === name);
+    const end = file.firstLsn + image.rowsTotal;
+    const told = image.complete || this.#files.all().at(-2)?.damaged === false;
+    const isImage = ({ lsn }: Damage) => lsn !== null && lsn >= file.firstLsn && lsn < end;
+    const spared = told ? found.filter(isImage) : [];
+    for (const damage of spared) this.#spared.add(damage);
+    file.damaged = spared.length < found.length;
+    if (image.complete) this.#takeImage(image);
   }
 
   #takeImage(image: ImageReader): void {
     this.#nextReplica = Math.max(this.#nextReplica, image.nextReplica);
-    const named = new Map(image.replicas.map((replica) => [replica.replica, replica]));
+    const named = new Map([...image.replicas()].map((replica) => [replica.replica, replica]));
     for (const log of this.#logs.values()) if (!named.has(log.replica)) this.#drop(log);
     this.#missingChunks.clear();
     for (const replica of named.values()) {
@@ -340,31 +352,14 @@ class Recovery {
   }
 }
 
-/** Collects the chunks of one file's image. */
-class ImageReader {
-  readonly file: JournalFile;
-  readonly replicas: ReplicaImage[] = [];
-  nextReplica = 0;
-  taken = false;
-  #chunks = 0;
-  #wanted = -1;
-
-  constructor(file: JournalFile) {
-    this.file = file;
-  }
-
-  get complete(): boolean {
-    return this.#chunks === this.#wanted;
-  }
-
-  add(row: DiskRowHead): void {
-    const part = decodeImageRow(row);
-    this.#wanted = row.offsetCount;
-    if (row.idx === this.#chunks) this.#chunks++;
-    this.nextReplica = part.nextReplica ?? this.nextReplica;
-    this.replicas.push(...part.replicas);
-  }
-}
+/** A damaged row of an image whose state was told all the same. */
+const toldAnew = (damage: Damage): Damage => ({
+  ...damage,
+  index: null,
+  baseOffset: null,
+  offsetCount: 0,
+  detail: `row ${damage.lsn} of its image is damaged (${damage.detail}); what it says is told elsewhere too`,
+});
 
 /** Attaches what the disk found to the replicas that it may touch. */
 class DamageReport {
@@ -484,8 +479,9 @@ function commitBeyondEnd(log: ReplicaLog): Fault {
   return new Fault("storage_damaged", detail, { members });
 }
 
-function missingFile(log: ReplicaLog, lsn: number): Fault {
-  const detail = `Cannot open ${log.groupId}: row ${lsn} of its snapshot is in no file of the journal`;
+function missingFile(log: ReplicaLog, lsn: number, known: readonly Damage[]): Fault {
+  const found = known.map((one) => `; ${one.file}: ${one.detail}`).join("");
+  const detail = `Cannot open ${log.groupId}: row ${lsn} of its snapshot is in no readable file of the journal${found}`;
   return new Fault("storage_damaged", detail, { members: { group: log.groupId, row: lsn } });
 }
 

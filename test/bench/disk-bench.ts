@@ -76,7 +76,9 @@ class Bench {
 
   async roll(): Promise<void> {
     this.active = journalName(this.lsn);
-    await this.disk.roll(this.active, imageRows({ nextReplica: 1, replicas: [] }, this.lsn++));
+    const image = imageRows({ nextReplica: 1, replicas: [] }, this.lsn);
+    await this.disk.roll(this.active, image);
+    this.lsn += image.length;
     const meta = encodeReplicaFact({ groupId, incarnation: 1, configuration: null });
     const fact = factRow("replica", this.lsn++, { replica: 0, groupId, meta });
     await this.disk.commit({ rows: [fact], durability: "full" });

@@ -25,7 +25,7 @@ const first = await writer.roll();
 await writer.commit([writer.replica(1)]);
 for (let i = 0; i < 20; i++)
   await writer.commit([writer.entry(1, 5_000)], i % 2 === 0 ? "full" : "os");
-const byRow = await writer.disk.read(byLsn(first, 1, [3, 4, 5]));
+const byRow = await writer.disk.read(byLsn(first, 1, [4, 5, 6]));
 const output = sealedOf(1, writer.lsn - 1);
 await writer.roll();
 const head = await writer.disk.seal({ output, inputs: [liveIn(first, [[1, 3, 20]])] }, () => false);

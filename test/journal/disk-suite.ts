@@ -176,7 +176,7 @@ export function diskSuite(name: string, make: () => Promise<DiskUnderTest>): voi
       "rows of an unsealed file come back by lsn, bounded, the first one whole",
       async (script) => {
         const file = await script.fill();
-        const wanted = [4, 6, 8, 10, 12];
+        const wanted = [5, 7, 9, 11, 13];
         expect(await script.indexes(lsns(file, 1, wanted))).toEqual([1, 2, 3, 4, 5]);
         const one = { ...lsns(file, 1, wanted), maxBytes: 0 };
         expect(await script.indexes(one)).toEqual([1]);
@@ -186,11 +186,11 @@ export function diskSuite(name: string, make: () => Promise<DiskUnderTest>): voi
 
     run("a wanted row that is missing, or another replica's, is damage", async (script) => {
       const file = await script.fill();
-      const { rows, damage } = await script.disk.read(lsns(file, 1, [4, 999, 6]));
+      const { rows, damage } = await script.disk.read(lsns(file, 1, [5, 999, 7]));
       expect(rows.map((row) => row.idx)).toEqual([1]);
       for (const row of rows) row.batch?.release();
       expect(damage).toMatchObject({ file, lsn: 999 });
-      expect((await script.disk.read(lsns(file, 1, [5]))).damage).toMatchObject({ lsn: 5 });
+      expect((await script.disk.read(lsns(file, 1, [6]))).damage).toMatchObject({ lsn: 6 });
     });
 
     run(

@@ -353,14 +353,16 @@ test("a cold read that a new leader's tail overtakes begins anew", async () => {
   await one.journal.close();
 });
 
-/** Flips a bit of the file's first row. */
-function flipImage(on: SimulatedDisk, file: string): SimulatedDisk {
+/** Flips a bit of the nth row of the file's image. */
+function flipImage(on: SimulatedDisk, file: string, ...copies: number[]): SimulatedDisk {
   const stored = on.platter.get(file)!;
-  on.flip(file, stored.kind === "unsealed" ? stored.commits[0][0].lsn : -1);
+  for (const copy of copies)
+    on.flip(file, stored.kind === "unsealed" ? stored.commits[0][copy].lsn : -1);
   return on;
 }
 
-test("an image that is damaged is told by the rows before it; alone it halts the start", async () => {
+/** A journal of two unsealed files, the second one with an image of a/0, entries 1 to 12. */
+async function twoFiles(): Promise<{ disk: SimulatedDisk; a: ReplicaNumber; files: string[] }> {
   const never = new Promise<void>(() => undefined);
   const disk = createSimulatedDisk({
     random: () => 0.9, // what is under way at the crash did not take place
@@ -369,14 +371,42 @@ test("an image that is damaged is told by the rows before it; alone it halts the
   const one = await rig(disk, { fileRowsMax: 10 });
   const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
   for (let i = 1; i <= 12; i++) await write(one, a, [planAt(i)]);
-  const [first, second] = [...disk.platter.keys()];
-  const again = await rig(flipImage(disk.crash({ kind: "process" }), second));
-  expect([again.journal.state(a).lastIndex, again.journal.state(a).nextOffset] as number[]).toEqual(
-    [12, 12],
-  );
+  return { disk, a, files: [...disk.platter.keys()] };
+}
+
+test.each([
+  ["the first copy", [0]],
+  ["the second copy", [1]],
+  ["both copies, behind a whole file,", [0, 1]],
+] as const)("an image of which %s is damaged costs nothing, and is told", async (_, copies) => {
+  const { disk, a, files } = await twoFiles();
+  const again = await rig(flipImage(disk.crash({ kind: "process" }), files[1], ...copies));
+  const { lastIndex, nextOffset, damage } = again.journal.state(a);
+  expect([lastIndex, nextOffset, damage]).toEqual([logIndex(12), offset(12), []]);
   for (let i = 1; i <= 12; i++) expect(await read(again, a, i)).toEqual([i]);
-  const lost = await faultOf(rig(flipImage(disk.crash({ kind: "process" }), first)));
-  expect([lost.code, lost.members["file"]]).toEqual(["storage_damaged", first]);
+  expect(again.journal.metrics()["damage"]).toBe(copies.length);
+  expect(again.journal.health().detail).toContain(`${files[1]}: row`);
+  await write(again, a, [planAt(13)]);
+  await again.journal.close();
+});
+
+test.each([[0], [1]])("the first file's image survives damage to its copy %d", async (copy) => {
+  const one = await rig();
+  const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
+  await write(one, a, [planAt(1)]);
+  const [first] = one.disk.platter.keys();
+  const again = await rig(flipImage(one.disk.crash({ kind: "process" }), first, copy));
+  expect(again.journal.state(a).damage).toEqual([]);
+  expect(again.journal.health().detail).toContain("is damaged");
+  await write(again, a, [planAt(2)]);
+  for (let i = 1; i <= 2; i++) expect(await read(again, a, i)).toEqual([i]);
+  await again.journal.close();
+});
+
+test("an image of which both copies are damaged halts the start when no file before it tells the same", async () => {
+  const { disk, files } = await twoFiles();
+  const lost = await faultOf(rig(flipImage(disk.crash({ kind: "process" }), files[0], 0, 1)));
+  expect([lost.code, lost.members["file"]]).toEqual(["storage_damaged", files[0]]);
 });
 
 test("enqueue() refuses when the queue is full, and queues nothing", async () => {

@@ -60,7 +60,7 @@ describe("commit and read", () => {
 
   test("a read keeps within its bounds, but the first row always comes whole", async () => {
     const writer = await started("bounds");
-    const read = byLsn(writer.active, 1, [4, 6, 8, 10]);
+    const read = byLsn(writer.active, 1, [5, 7, 9, 11]);
     const count = async (more: object): Promise<number> =>
       (await writer.disk.read({ ...read, ...more })).rows.length;
     expect(await count({ maxBytes: 0 })).toBe(1);
@@ -73,12 +73,12 @@ describe("commit and read", () => {
 
   test("a wanted row that is missing or another replica's is damage", async () => {
     const writer = await started("foreign");
-    const missing = await writer.disk.read(byLsn(writer.active, 1, [4, 999]));
+    const missing = await writer.disk.read(byLsn(writer.active, 1, [5, 999]));
     expect([missing.rows.length, missing.damage?.lsn]).toEqual([1, 999]);
-    const foreign = await writer.disk.read(byLsn(writer.active, 1, [4, 5]));
-    expect([foreign.rows.length, foreign.damage?.lsn]).toEqual([1, 5]);
-    const renamed = await writer.disk.read({ ...byLsn(writer.active, 1, [4]), groupId: "other/0" });
-    expect([renamed.rows.length, renamed.damage?.lsn]).toEqual([0, 4]);
+    const foreign = await writer.disk.read(byLsn(writer.active, 1, [5, 6]));
+    expect([foreign.rows.length, foreign.damage?.lsn]).toEqual([1, 6]);
+    const renamed = await writer.disk.read({ ...byLsn(writer.active, 1, [5]), groupId: "other/0" });
+    expect([renamed.rows.length, renamed.damage?.lsn]).toEqual([0, 5]);
     await writer.disk.close();
   });
 

@@ -19,7 +19,7 @@ import {
   syncFolder,
   walSuffix,
 } from "../file-names.ts";
-import { decodeImageRow } from "../image.ts";
+import { ImageReader } from "../image.ts";
 import { parseName } from "../journal-files.ts";
 import type { Damage } from "../journal.ts";
 import { batchDamage, groupSeed } from "../row-codec.ts";
@@ -209,6 +209,7 @@ class FileScan {
   readonly #whole: boolean;
   readonly #packer = new RowPacker(1024, 64 * 1024);
   readonly #replicas = new Set<number>();
+  readonly #image = new ImageReader();
   readonly #missing: (readonly [first: number, last: number])[] = [];
 
   constructor(scan: Scan, name: string, whole: boolean) {
@@ -280,7 +281,7 @@ class FileScan {
       return `no image or replica row tells the group of replica ${numbers.replica}`;
     const problem = storedDamage(seed, stored);
     if (problem === null && numbers.kind === factKinds.image)
-      for (const { replica, groupId } of decodeImageRow(head).replicas)
+      for (const { replica, groupId } of this.#image.add(head)?.replicas ?? [])
         this.#scan.learn(replica, groupId);
     return problem;
   }
