@@ -176,7 +176,20 @@ class Recovery {
       }
     }
     if (inImage) this.#endImage(image, file);
+    this.#passDamagedTail(file);
     this.#whole = true;
+  }
+
+  /** Damaged rows at the end have had their numbers: none is given again. A number that does not follow may lie. */
+  #passDamagedTail(file: JournalFile): void {
+    const lsns = this.#inventory.damage.flatMap((one) =>
+      one.file === file.name ? (one.lsn ?? []) : [],
+    );
+    for (const lsn of lsns.sort((a, b) => a - b)) {
+      if (lsn !== this.#nextLsn) continue;
+      this.#nextLsn++;
+      file.lastLsn = lsn;
+    }
   }
 
   /** The image is read: it is the truth, unless damage broke it and the rows before it tell the same. */

@@ -3,7 +3,9 @@
 import { describe, expect, test } from "bun:test";
 import { createSlabPool } from "../../src/bytes/slab-pool.ts";
 import { Fault } from "../../src/errors.ts";
+import { journalName } from "../../src/journal/journal-files.ts";
 import { entryKinds, type Journal } from "../../src/journal/journal.ts";
+import { storedRows } from "../../src/journal/memory-disk.ts";
 import { openJournal } from "../../src/journal/open-journal.ts";
 import type { JournalSettings } from "../../src/journal/settings.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "../../src/journal/simulated-disk.ts";
@@ -407,6 +409,20 @@ test("an image of which both copies are damaged halts the start when no file bef
   const { disk, files } = await twoFiles();
   const lost = await faultOf(rig(flipImage(disk.crash({ kind: "process" }), files[0], 0, 1)));
   expect([lost.code, lost.members["file"]]).toEqual(["storage_damaged", files[0]]);
+});
+
+test("numbers of damaged rows at the end are not given again", async () => {
+  const one = await rig();
+  const a = one.journal.createReplica({ groupId: "a/0", incarnation: 1 });
+  await write(one, a, [planAt(1), planAt(2)]);
+  const disk = one.disk.crash({ kind: "process" });
+  const [first] = disk.platter.keys();
+  const last = storedRows(disk.platter.get(first)!).at(-1)!.lsn;
+  expect([disk.flip(first, last - 1), disk.flip(first, last)]).toEqual([true, true]);
+  const again = await rig(disk);
+  const [, second] = disk.platter.keys();
+  expect(second).toBe(journalName(last + 1));
+  await again.journal.close();
 });
 
 test("enqueue() refuses when the queue is full, and queues nothing", async () => {
