@@ -9,13 +9,13 @@ export interface Option {
   readonly flag: string;
   /** null: there is no such variable, because the option is one command's, not the machine's. */
   readonly env: string | null;
-  readonly kind: "text" | "integer" | "choice" | "flag" | "list";
+  readonly kind: "text" | "integer" | "choice" | "flag" | "list" | "duration";
   /** As --help shows it; null: none, and the option may be absent. */
   readonly default: string | number | boolean | null;
-  /** Inclusive; integers only. */
+  /** Inclusive; of integers, and of durations in ms. */
   readonly min?: number;
   readonly max?: number;
-  /** Allowed values of a choice. */
+  /** Allowed values of a choice, and of a list's places. */
   readonly choices?: readonly string[];
   /** What stands for the value in --help: DIR, HOST:PORT, MS. */
   readonly unit: string;
@@ -234,6 +234,71 @@ export const optionTable = {
     unit: "TEXT",
     why: "What parts key and value in a line; \\t is a tab",
   },
+  topic: {
+    flag: "topic",
+    env: null,
+    kind: "text",
+    default: null,
+    unit: "TOPIC",
+    why: "Use this topic, not one of its own. One that is there is written to only with --yes, and stays",
+  },
+  durationMs: {
+    flag: "duration",
+    env: null,
+    kind: "duration",
+    default: "10s",
+    min: 100,
+    max: 3_600_000,
+    unit: "TIME",
+    why: "How long each part is measured: 500ms, 10s, 2m",
+  },
+  recordBytes: {
+    flag: "record-bytes",
+    env: null,
+    kind: "integer",
+    default: 200,
+    min: 1,
+    max: 1_000_000,
+    unit: "BYTES",
+    why: "Size of each record's value",
+  },
+  batch: {
+    flag: "batch",
+    env: null,
+    kind: "integer",
+    default: 1,
+    min: 1,
+    max: 10_000,
+    unit: "N",
+    why: "Records a write request",
+  },
+  inFlight: {
+    flag: "in-flight",
+    env: null,
+    kind: "integer",
+    default: 64,
+    min: 1,
+    max: 256,
+    unit: "N",
+    why: "Write requests under way at once",
+  },
+  only: {
+    flag: "only",
+    env: null,
+    kind: "list",
+    choices: ["write", "read", "tail"],
+    default: null,
+    unit: "PART,...",
+    why: "Measure only these: write, read, tail; the default is all three",
+  },
+  yes: {
+    flag: "yes",
+    env: null,
+    kind: "flag",
+    default: false,
+    unit: "",
+    why: "Confirm that another machine, or a topic that is there, is meant",
+  },
   json: {
     flag: "json",
     env: null,
@@ -250,7 +315,7 @@ type ValueOf<O extends Option> = O["kind"] extends "flag"
   ? boolean
   : O["kind"] extends "list"
     ? readonly string[]
-    : Optional<O, O["kind"] extends "integer" ? number : ChoiceOf<O>>;
+    : Optional<O, O["kind"] extends "integer" | "duration" ? number : ChoiceOf<O>>;
 type Optional<O extends Option, Value> = O["default"] extends null ? Value | null : Value;
 type ChoiceOf<O extends Option> = O extends { choices: readonly (infer Choice)[] }
   ? Choice
@@ -282,7 +347,7 @@ export function readOptions(
     const taken = names.includes(name as OptionName);
     const texts = taken ? textsOf(option, given, env) : null;
     if (texts === null) {
-      values[name] = option.default ?? (option.kind === "list" ? [] : null);
+      values[name] = defaultOf(option);
       continue;
     }
     const value = parse(option, texts.values);
@@ -290,6 +355,11 @@ export function readOptions(
     values[name] = value;
   }
   return { ok: true, options: values as Options };
+}
+
+function defaultOf(option: Option): unknown {
+  if (option.default === null) return option.kind === "list" ? [] : null;
+  return option.kind === "duration" ? parse(option, [String(option.default)]) : option.default;
 }
 
 /** What was given, and where: the flags, else the variable, else null. An empty variable is as good as none. */
@@ -319,7 +389,8 @@ function parse(option: Option, values: readonly (string | true)[]): unknown {
     case "flag":
       return parseFlag(text);
     case "list":
-      return values.includes(true) ? { wrong: `needs a value: ${option.unit}` } : values;
+      if (values.includes(true)) return { wrong: `needs a value: ${option.unit}` };
+      return option.choices === undefined ? values : parseChoices(option, values.map(String));
     default:
       if (text === true) return { wrong: `needs a value: ${option.unit}` };
       return parseOne(option, text);
@@ -328,6 +399,7 @@ function parse(option: Option, values: readonly (string | true)[]): unknown {
 
 function parseOne(option: Option, text: string): unknown {
   if (option.kind === "integer") return parseInteger(option, text);
+  if (option.kind === "duration") return parseDuration(option, text);
   if (option.choices?.includes(text) === false)
     return { wrong: `must be one of ${option.choices.join(", ")}, got "${text}"` };
   if (text === "") return { wrong: `needs a value: ${option.unit}` };
@@ -346,4 +418,25 @@ function parseInteger(option: Option, text: string): number | ParseFault {
   const max = option.max ?? Number.MAX_SAFE_INTEGER;
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
   return { wrong: `must be a whole number from ${min} to ${max}, got "${text}"` };
+}
+
+const msOfUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+function parseDuration(option: Option, text: string): number | ParseFault {
+  const [, digits, unit] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text) ?? [];
+  const value = digits === undefined ? Number.NaN : Math.round(Number(digits) * msOfUnit[unit]);
+  const min = option.min ?? 0;
+  const max = option.max ?? Number.MAX_SAFE_INTEGER;
+  if (value >= min && value <= max) return value;
+  return {
+    wrong: `must be a time such as 500ms, 10s or 2m, from ${min} ms to ${max / 1_000} s, got "${text}"`,
+  };
+}
+
+/** Places of a list that may be parted by commas, each one of the choices. */
+function parseChoices(option: Option, values: readonly string[]): readonly string[] | ParseFault {
+  const places = values.flatMap((value) => value.split(",")).map((place) => place.trim());
+  const unknown = places.find((place) => option.choices?.includes(place) !== true);
+  if (unknown === undefined) return places;
+  return { wrong: `must be some of ${option.choices?.join(", ")}, got "${unknown}"` };
 }

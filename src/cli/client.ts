@@ -19,6 +19,8 @@ export interface Ask {
   readonly body?: unknown;
   /** Statuses that are no failure; 2xx never is. */
   readonly accept?: readonly number[];
+  /** Cuts the request off, and the reading of its answer; then it is Unreachable. */
+  readonly signal?: AbortSignal;
 }
 
 export class Client {
@@ -47,7 +49,7 @@ export class Client {
   /** The answer as it comes, its body unread. Throws Failure only when there is no answer. */
   async send(path: string, ask: Ask = {}): Promise<Response> {
     const headers = new Headers({ accept: "application/json", ...ask.headers });
-    const init: RequestInit = { method: ask.method ?? "GET", headers };
+    const init: RequestInit = { method: ask.method ?? "GET", headers, signal: ask.signal ?? null };
     if (ask.body !== undefined) {
       headers.set("content-type", "application/json");
       init.body = typeof ask.body === "string" ? ask.body : JSON.stringify(ask.body);

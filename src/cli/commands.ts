@@ -180,6 +180,35 @@ export const commands: readonly Command[] = [
     load: async () => (await import("./verify.ts")).verify,
   },
   {
+    name: "bench",
+    positionals: [],
+    summary: "Measure a node: write, read, tail",
+    about:
+      "Measures a running node as its clients see it: writes, then reads what was written, then the time from sending\n" +
+      "a record to seeing it in a tail. It uses a topic of its own and deletes it at the end, also after Ctrl-C; then the\n" +
+      "figures so far are printed. It writes at most 1 GB, and asks another machine only with --yes.\n" +
+      "Beside each part stands how the bench itself fared: a tail as long as its own longest gap is not the node's.",
+    options: [
+      "url",
+      "topic",
+      "durationMs",
+      "recordBytes",
+      "batch",
+      "inFlight",
+      "only",
+      "yes",
+      "json",
+    ],
+    examples: [
+      ["rivulet bench", "ten seconds each of single records of 200 bytes, 64 requests in flight"],
+      ["rivulet bench --batch 100 --in-flight 4", "as a client that gathers records writes"],
+      ["rivulet bench --only tail --duration 30s", "from sending a record to seeing it"],
+      ["rivulet bench --only read --topic orders", "how fast a topic is read; it is not changed"],
+      ["rivulet bench --json | jq .phases", "for a program"],
+    ],
+    load: async () => (await import("./bench.ts")).bench,
+  },
+  {
     name: "status",
     positionals: [],
     summary: "Ask a node how it is",
