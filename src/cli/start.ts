@@ -26,7 +26,12 @@ export async function start(call: Call): Promise<number> {
   });
   warnOfUnknownVariables(terminal.env, log);
   const wish = stopWish(systemWorld, log);
-  const node = await startOrExplain(call, { address, settings, log });
+  const node = await Promise.race([startOrExplain(call, { address, settings, log }), wish]);
+  if ("why" in node) {
+    // The process ends with this call: what a start had done so far is what a crash leaves, and the next one recovers.
+    log.write("info", "Stopped before it was ready", { why: node.why });
+    return 0;
+  }
   await tellReady(call, node);
   const { url, startMs } = node;
   const readyMs = Math.round(startMs);
