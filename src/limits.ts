@@ -19,6 +19,12 @@ export const limits = {
   /** Headers of one record. */
   headersPerRecordMax: 1_000,
   responseBytesMax: 16 * MiB,
+  /** Stored bytes that one filtered read looks through before it answers with a cursor. */
+  scannedBytesMax: 16 * MiB,
+  /** Receipts of a stream of lines that may lie unread before no more of it is read ... */
+  unreadReceiptBytesMax: 1 * MiB,
+  /** ... and how long they may lie. */
+  receiptsWaitMsMax: 30_000,
   /** Long polls and tails waiting at once on a node. */
   waitersMax: 10_000,
   waitMsMax: 30_000,

@@ -29,11 +29,13 @@ export const mediaTypes = {
   json: "application/json",
   problem: "application/problem+json",
   bytes: "application/octet-stream",
+  lines: "application/x-ndjson",
   text: "text/plain",
+  html: "text/html; charset=utf-8",
   form: "application/x-www-form-urlencoded",
   events: "text/event-stream",
   metrics: "text/plain; version=0.0.4; charset=utf-8",
 } as const;
 
-/** Cadence of the tail, ms. */
-export const tailTimes = { commentMs: 15_000, retryMs: 1_000 } as const;
+/** Cadence of the tail, ms. A filtered tail tells where it is at most each `checkpointMs` while it passes records over. */
+export const tailTimes = { commentMs: 15_000, retryMs: 1_000, checkpointMs: 1_000 } as const;

@@ -1,9 +1,11 @@
 // Cursors: where a reader goes on, opaque to it, the same in reads, the tail and the SDK.
 //
-//   | version 1 | flags 1 | topic id 16 | murmur2 4 | n | n times: partition delta, next offset |   all varints but the ids
+//   | version 1 | flags 1 | topic id 16 | murmur2 4 | filter 4? | n | n times: partition delta, next offset |
+//     n and what follows it are varints
 //   base64url, without padding
 //
-// flags bit 0: the reader follows every partition, so that new ones join at offset 0. The checksum covers what stands
+// flags bit 0: the reader follows every partition, so that new ones join at offset 0. Bit 1: the sum of a filter is there:
+// records were passed over on the way, so the positions are for that filter alone. The checksum covers what stands
 // around it: a cut or edited cursor is refused instead of reading from somewhere else. It guards against accidents, as
 // nothing in a cursor is secret; in plain JavaScript it costs less than a call out.
 
@@ -21,6 +23,8 @@ export interface Cursor {
   readonly topicId: string;
   /** Every partition of the topic, the ones that do not exist yet included. */
   readonly all: boolean;
+  /** Sum of the filter (record-filter.ts) under which the positions were reached; null: no record was passed over. */
+  readonly filter: number | null;
   /** In order of partition. */
   readonly positions: readonly Position[];
 }
@@ -29,6 +33,7 @@ const version = 1;
 const headBytes = 22;
 const sumAt = 18;
 const allFlag = 1;
+const filterFlag = 2;
 
 /** Where cursors are laid out: one at a time, so that none costs memory of its own. */
 let scratch = Buffer.alloc(1_024);
@@ -37,22 +42,26 @@ let scratch = Buffer.alloc(1_024);
 export class CursorWriter {
   readonly #topicId: Uint8Array;
   readonly #flags: number;
+  readonly #filter: number | null;
 
-  constructor(topicId: string, follows: "all" | "some") {
+  /** `filter`: its sum, or nothing. */
+  constructor(topicId: string, follows: "all" | "some", filter: number | null = null) {
     this.#topicId = idBytes(topicId);
-    this.#flags = follows === "all" ? allFlag : 0;
+    this.#flags = (follows === "all" ? allFlag : 0) | (filter === null ? 0 : filterFlag);
+    this.#filter = filter;
   }
 
   /** Positions in order of partition. Cost: a few bytes a partition. */
   write(positions: readonly Position[]): string {
-    const room = headBytes + 8 + positions.length * 16;
+    const room = headBytes + 12 + positions.length * 16;
     if (scratch.length < room) scratch = Buffer.alloc(room * 2);
     const bytes = scratch;
     bytes[0] = version;
     bytes[1] = this.#flags;
     bytes.set(this.#topicId, 2);
     bytes.fill(0, sumAt, headBytes);
-    let at = putNumber(bytes, headBytes, positions.length);
+    const bodyAt = this.#filter === null ? headBytes : bytes.writeInt32BE(this.#filter, headBytes);
+    let at = putNumber(bytes, bodyAt, positions.length);
     let previous = 0;
     for (const { partition, offset } of positions) {
       at = putNumber(bytes, at, partition - previous);
@@ -79,18 +88,25 @@ export function readCursor(text: string): Cursor | null {
   if (text.length > 4 * limits.partitionsPerTopicMax * 4 || !/^[A-Za-z0-9_-]+$/.test(text))
     return null;
   const bytes = Buffer.from(text, "base64url");
-  if (bytes.length <= headBytes || bytes[0] !== version || bytes[1] > allFlag) return null;
+  if (bytes.length <= headBytes || bytes[0] !== version || bytes[1] > (allFlag | filterFlag))
+    return null;
   const sum = bytes.readInt32BE(sumAt);
   bytes.writeInt32BE(0, sumAt);
   if (murmur2(bytes) !== sum) return null;
-  const positions = readPositions(bytes);
-  return positions === null
-    ? null
-    : { topicId: uuidText(bytes.toString("hex", 2, sumAt)), all: bytes[1] === allFlag, positions };
+  const filtered = (bytes[1] & filterFlag) !== 0;
+  if (filtered && bytes.length < headBytes + 4) return null;
+  const positions = readPositions(bytes, filtered ? headBytes + 4 : headBytes);
+  if (positions === null) return null;
+  return {
+    topicId: uuidText(bytes.toString("hex", 2, sumAt)),
+    all: (bytes[1] & allFlag) !== 0,
+    filter: filtered ? bytes.readInt32BE(headBytes) : null,
+    positions,
+  };
 }
 
-function readPositions(bytes: Buffer): Position[] | null {
-  const place = { at: headBytes };
+function readPositions(bytes: Buffer, start: number): Position[] | null {
+  const place = { at: start };
   const count = takeNumber(bytes, place);
   if (count > limits.partitionsPerTopicMax) return null;
   const positions: Position[] = [];

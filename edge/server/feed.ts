@@ -8,6 +8,7 @@ import { Fault } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { nextOffsetAt } from "../../src/records/batch-layout.ts";
 import { openRecords, type RecordCursor } from "../../src/records/record-iterator.ts";
+import type { RecordFilter } from "./record-filter.ts";
 
 export class Feed {
   readonly partition: number;
@@ -37,6 +38,15 @@ export class Feed {
       this.next = Math.max(this.next, nextOffsetAt(this.fetched.batches[this.#batch], 0));
       this.#batch++;
       this.#cursor = null;
+    }
+  }
+
+  /** peek() behind the records that the filter does not want. */
+  peekWanted(filter: RecordFilter | null): RecordCursor | null {
+    for (;;) {
+      const cursor = this.peek();
+      if (cursor === null || filter === null || filter.matches(cursor)) return cursor;
+      this.take();
     }
   }
 

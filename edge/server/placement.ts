@@ -62,7 +62,8 @@ function keylessPartition(call: Call, view: TopicView): number {
     : partitionForKey(encodeUtf8(key), view.partitions);
 }
 
-function checkPartitions(
+/** What is wrong with the partitions that records name; in request order. */
+export function checkPartitions(
   call: Call,
   view: TopicView,
   records: readonly RecordInput[],

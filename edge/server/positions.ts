@@ -12,6 +12,7 @@ import type { Call } from "./call.ts";
 import type { Services } from "./services.ts";
 import { readCursor, type Position } from "./cursor.ts";
 import { unknownPartition } from "./placement.ts";
+import { filterFields, type RecordFilter } from "./record-filter.ts";
 import type { Fields, Parsed } from "./route.ts";
 
 const startFields = {
@@ -47,6 +48,7 @@ export const readFields = {
     },
   },
   partition: { schema: partitionSchema, repeated: true },
+  ...filterFields,
 } as const satisfies Fields;
 
 export type StartQuery = Parsed<typeof startFields>;
@@ -57,6 +59,7 @@ export interface StartRequest {
   /** Partitions asked for by path or query; empty: all of them, or the cursor's. */
   readonly partitions: readonly number[];
   readonly otherwise: "earliest" | "latest";
+  readonly filter: RecordFilter | null;
 }
 
 export interface Start {
@@ -100,12 +103,15 @@ function choose(
 }
 
 function startAtCursor(request: StartRequest, text: string): Start | Refusal {
-  const { view, partitions } = request;
+  const { view, partitions, filter } = request;
   const cursor = readCursor(text);
   if (cursor === null) return invalid("cursor is none of ours, or was damaged on its way");
   if (cursor.topicId !== view.topicId) {
     const detail = `The cursor is of a topic with another id than ${view.name} has now`;
     return refuse("topic_recreated", detail, { members: { topicId: view.topicId } });
+  }
+  if (cursor.filter !== null && cursor.filter !== filter?.sum) {
+    return invalid("The cursor was reached with another filter (key, keyPrefix, header)");
   }
   const at = new Map(cursor.positions.map(({ partition, offset }) => [partition, offset]));
   const beyond = cursor.positions.find(({ partition }) => partition >= view.partitions);

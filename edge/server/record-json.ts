@@ -43,6 +43,21 @@ export function parseRecords(text: string): RecordsInput {
   }
 }
 
+/** One record: the text holds it and nothing else. */
+export function parseRecord(
+  text: string,
+): { readonly ok: true; readonly record: RecordInput } | Refusal {
+  const parser = new RecordsParser(text);
+  try {
+    return parser.line();
+  } catch (thrown) {
+    if (!(thrown instanceof JsonFault)) throw thrown;
+    return invalidRecords(`The line is not one JSON object: ${thrown.message}`, [
+      { code: "invalid_request", detail: thrown.message },
+    ]);
+  }
+}
+
 export function invalidRecords(detail: string, errors: readonly InputError[]): Refusal {
   return refuse("invalid_request", detail, { members: { errors } });
 }
@@ -90,6 +105,14 @@ class RecordsParser {
     }
     reader.end();
     return this.#outcome(seen);
+  }
+
+  line(): { readonly ok: true; readonly record: RecordInput } | Refusal {
+    this.#record();
+    this.#reader.end();
+    if (this.#errors.length === 0) return { ok: true, record: this.#records[0] };
+    const errors = this.#errors.map(({ code, detail }) => ({ code, detail }));
+    return invalidRecords(`Cannot write the record: ${errors[0].detail}`, errors);
   }
 
   #outcome(seen: boolean): RecordsInput {

@@ -11,6 +11,7 @@ import { encodeUtf8 } from "../../src/bytes/unicode.ts";
 import type { Refusal } from "../../src/errors.ts";
 import type { World } from "../../src/world.ts";
 import { Feed } from "./feed.ts";
+import type { RecordFilter } from "./record-filter.ts";
 import { recordText, type ShownAs } from "./record-text.ts";
 
 /** Stored bytes that one read takes, and about what one block holds. */
@@ -41,6 +42,7 @@ export interface BlockPlace extends TailedTopic {
   readonly partition: number;
   readonly offset: number;
   readonly as: ShownAs;
+  readonly filter: RecordFilter | null;
 }
 
 export class TailHub {
@@ -76,20 +78,20 @@ export class TailHub {
 
   /** The block at a place: shared with whoever asked for the same. An empty one is not kept. */
   block(place: BlockPlace): Promise<Block | Refusal> {
-    const key = `${place.topicId} ${place.partition} ${place.offset} ${place.as}`;
+    const key = `${place.topicId} ${place.partition} ${place.offset} ${place.as} ${place.filter?.text ?? ""}`;
     const known = this.#blocks.get(key);
     const logStart = this.#topics.get(place.topicId)?.logStart(place.partition) ?? 0;
     if (known !== undefined && place.offset >= logStart) return known;
     const reading = this.#read(place);
     this.#blocks.set(key, reading);
-    void this.#keep(key, reading);
+    void this.#keep(key, place.offset, reading);
     return reading;
   }
 
-  /** An empty block is true only now; a fault may be over at the next attempt. */
-  async #keep(key: string, reading: Promise<Block | Refusal>): Promise<void> {
+  /** A block that leads nowhere is true only now; a fault may be over at the next attempt. */
+  async #keep(key: string, offset: number, reading: Promise<Block | Refusal>): Promise<void> {
     const block = await reading.catch(() => null);
-    if (block === null || !block.ok || block.records.length === 0) this.#blocks.delete(key);
+    if (block === null || !block.ok || block.next === offset) this.#blocks.delete(key);
     else this.#trim();
   }
 
@@ -100,7 +102,7 @@ export class TailHub {
     }
   }
 
-  async #read({ topic, partition, offset, as }: BlockPlace): Promise<Block | Refusal> {
+  async #read({ topic, partition, offset, as, filter }: BlockPlace): Promise<Block | Refusal> {
     const fetched = await this.#broker.fetch({
       topic,
       positions: [{ partition, offset, maxBytes: blockBytes }],
@@ -111,16 +113,18 @@ export class TailHub {
     if ("ok" in fetched) return fetched;
     try {
       const part = fetched.partitions[0];
-      return part.ok ? this.#encode(new Feed(part, offset), as) : part;
+      return part.ok ? this.#encode(new Feed(part, offset), as, filter) : part;
     } finally {
       fetched.release();
     }
   }
 
-  #encode(feed: Feed, as: ShownAs): Block {
+  #encode(feed: Feed, as: ShownAs, filter: RecordFilter | null): Block {
     const records: TailRecord[] = [];
     let bytes = 0;
-    for (let cursor = feed.peek(); cursor !== null && bytes < blockBytes; cursor = feed.peek()) {
+    for (;;) {
+      const cursor = feed.peekWanted(filter);
+      if (cursor === null || bytes >= blockBytes) break;
       const data = encodeUtf8(dataLines(recordText(cursor, feed.partition, as)));
       records.push({ offset: cursor.offset, data });
       bytes += data.length;

@@ -11,6 +11,7 @@ import {
   tooManyToTail,
   unknownTopic,
 } from "./positions.ts";
+import { filterOf } from "./record-filter.ts";
 import { route, type Fields, type Route } from "./route.ts";
 import { Tailer } from "./tailer.ts";
 
@@ -55,12 +56,15 @@ async function handleTail(call: TailCall): Promise<Response> {
   if (view === null) {
     return lastEventId === undefined ? call.refuse(unknownTopic(call)) : gone(call);
   }
+  const filter = filterOf(call.query);
+  if (filter !== null && "ok" in filter) return call.refuse(filter);
   const resumed = lastEventId === undefined || lastEventId === "" ? null : lastEventId;
   const start = await resolveStart(services, {
     view,
     query: resumed === null ? call.query : cursorOnly(resumed),
     partitions: askedPartitions(-1, call.query.partition),
     otherwise: "latest",
+    filter,
   });
   if (!start.ok) return call.refuse(start);
   const tooMany = tooManyToTail(start.positions.length);
@@ -74,6 +78,7 @@ async function handleTail(call: TailCall): Promise<Response> {
     topicId: view.topicId,
     as: call.query.as ?? "auto",
     start,
+    filter,
     requestId: call.visit.requestId,
   });
   return events(call, tailer);

@@ -14,6 +14,7 @@ import { CursorWriter } from "./cursor.ts";
 import type { Deadline } from "./deadlines.ts";
 import { outOfRange, tooManyToTail, type Start } from "./positions.ts";
 import { problemOf } from "./problem.ts";
+import type { RecordFilter } from "./record-filter.ts";
 import type { ShownAs } from "./record-text.ts";
 import type { Services } from "./services.ts";
 import type { TailRecord } from "./tail-hub.ts";
@@ -27,6 +28,7 @@ export interface TailRequest {
   readonly topicId: string;
   readonly as: ShownAs;
   readonly start: Start;
+  readonly filter: RecordFilter | null;
   readonly requestId: string;
 }
 
@@ -47,6 +49,11 @@ export class Tailer {
   readonly #places: Place[];
   readonly #comment: Deadline;
   readonly #leave: () => void;
+  /** While records are passed over, the place is told now and then, so that nobody looks through them again. */
+  readonly #checkpoint: Deadline;
+  #checkpointDue = false;
+  /** Positions have moved on without an id that says so. */
+  #passed = false;
   #turn = 0;
   #moved = true;
   #commentDue = false;
@@ -58,13 +65,14 @@ export class Tailer {
 
   /** The caller has entered the waiters; the tailer leaves them when it ends. */
   constructor(services: Services, request: TailRequest) {
-    const { start, topicId, topic } = request;
+    const { start, topicId, topic, filter } = request;
     this.#services = services;
     this.#request = request;
-    this.#cursors = new CursorWriter(topicId, start.all ? "all" : "some");
+    this.#cursors = new CursorWriter(topicId, start.all ? "all" : "some", filter?.sum);
     this.#places = start.positions.map(({ partition, offset }) => placeOf(partition, offset));
     this.#leave = services.tails.join({ topic, topicId }, () => this.#woken());
     this.#comment = { dueAt: 0, expire: () => this.#commentIsDue() };
+    this.#checkpoint = { dueAt: 0, expire: () => this.#checkpointIsDue() };
     this.#awaitComment();
     services.closing.addEventListener("abort", this.#stop);
   }
@@ -109,7 +117,9 @@ export class Tailer {
     const joined = this.#joinNewPartitions(view.partitions);
     if (joined !== null) return joined;
     const chunk = await this.#readNext();
-    if (chunk !== null || !this.#commentDue) return chunk;
+    if (chunk !== null) return chunk;
+    if (this.#passed && this.#checkpointDue) return this.#checkpointEvent();
+    if (!this.#commentDue) return null;
     this.#commentDue = false;
     return bytesOf(": still here\n\n");
   }
@@ -141,16 +151,31 @@ export class Tailer {
         if (told !== null) return told;
       }
       if (place.left.length > 0) return this.#events(place);
-      if (place.offset > before) return this.#checkpoint();
+      if (place.offset === before) continue;
+      if (this.#request.filter === null) return this.#checkpointEvent();
+      await this.#pass();
     }
     return null;
   }
 
+  /** A block held nothing that is wanted: look on, after others have had their turn. */
+  async #pass(): Promise<void> {
+    const { deadlines, world } = this.#services;
+    this.#moved = true;
+    if (!this.#passed) {
+      this.#passed = true;
+      this.#checkpoint.dueAt = world.monotonic() + tailTimes.checkpointMs;
+      deadlines.add(this.#checkpoint);
+    }
+    await new Promise<void>((resolve) => world.defer(resolve));
+  }
+
   /** Reads on. Bytes only when there is something to say other than records. */
   async #refill(place: Place): Promise<Uint8Array | null> {
-    const { topic, topicId, as } = this.#request;
+    const { topic, topicId, as, filter } = this.#request;
     const { partition, offset } = place;
-    const block = await this.#services.tails.block({ topic, topicId, partition, offset, as });
+    const { tails } = this.#services;
+    const block = await tails.block({ topic, topicId, partition, offset, as, filter });
     if (!block.ok) return this.#refused(place, block);
     place.left = block.records;
     place.next = block.next;
@@ -188,12 +213,22 @@ export class Tailer {
       parts.push(bytesOf(`id: ${this.#cursors.write(this.#places)}\n`), data, eventEnd);
     }
     place.left = place.left.slice(count);
+    this.#isTold();
     this.#services.metrics.recordsTailed += count;
     return Buffer.concat(parts);
   }
 
-  #checkpoint(): Uint8Array {
+  #checkpointEvent(): Uint8Array {
+    this.#isTold();
     return bytesOf(`event: checkpoint\nid: ${this.#cursors.write(this.#places)}\ndata:\n\n`);
+  }
+
+  /** An id that goes out tells every position. */
+  #isTold(): void {
+    if (!this.#passed && !this.#checkpointDue) return;
+    this.#passed = false;
+    this.#checkpointDue = false;
+    this.#services.deadlines.remove(this.#checkpoint);
   }
 
   #end(): Uint8Array {
@@ -208,7 +243,8 @@ export class Tailer {
   }
 
   #sleep(): Promise<void> {
-    if (this.#moved || this.#over || this.#commentDue) return Promise.resolve();
+    const due = this.#commentDue || (this.#passed && this.#checkpointDue);
+    if (this.#moved || this.#over || due) return Promise.resolve();
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
@@ -216,6 +252,11 @@ export class Tailer {
 
   #woken(): void {
     this.#moved = true;
+    this.#wakeUp();
+  }
+
+  #checkpointIsDue(): void {
+    this.#checkpointDue = true;
     this.#wakeUp();
   }
 
@@ -247,6 +288,7 @@ export class Tailer {
     this.#over = true;
     this.#leave();
     this.#services.deadlines.remove(this.#comment);
+    this.#services.deadlines.remove(this.#checkpoint);
     this.#services.waiters.leave();
     this.#services.closing.removeEventListener("abort", this.#stop);
     this.#wakeUp();

@@ -9,13 +9,14 @@ test("a cursor gives back what it was made of", () => {
     partition: fc.nat({ max: 9_999 }),
     offset: fc.maxSafeNat(),
   });
+  const filters = fc.option(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }));
   const positions = fc.uniqueArray(position, { selector: (p) => p.partition, maxLength: 50 });
   fc.assert(
-    fc.property(positions, fc.boolean(), (unsorted, all) => {
+    fc.property(positions, fc.boolean(), filters, (unsorted, all, filter) => {
       const sorted = unsorted.sort((a, b) => a.partition - b.partition);
-      const text = new CursorWriter(topicId, all ? "all" : "some").write(sorted);
+      const text = new CursorWriter(topicId, all ? "all" : "some", filter).write(sorted);
       expect(text).toMatch(/^[A-Za-z0-9_-]+$/);
-      expect(readCursor(text)).toEqual({ topicId, all, positions: sorted });
+      expect(readCursor(text)).toEqual({ topicId, all, filter, positions: sorted });
     }),
     { numRuns: 300 },
   );
