@@ -1,16 +1,18 @@
 // rivulet consume: records become lines of standard output.
 //
-//   follow       one tail (server-sent events); when it breaks, another from the last cursor
+//   follow       one tail (server-sent events); when it breaks or falls silent, another from the last cursor
 //   --until-end  pages of reads, up to each partition's end as the first page told it
 //
 // Promise: a record is printed once and in its partition's order, also over a broken connection; printing waits for
 // the reader, so a slow pipe slows the tail instead of filling memory. What retention took is told, never skipped silently.
 
+import { systemWorld } from "../world.ts";
 import { Client, describeProblem, isObject, segment, Unreachable } from "./client.ts";
 import type { Call } from "./commands.ts";
 import { Failure } from "./failure.ts";
 import { unescape } from "./produce.ts";
 import { lineOfRecord, type ShownRecord } from "./record-line.ts";
+import { tailSilenceMsMax, untilSilent } from "./silence.ts";
 import { eventGroups, type ServerEvent } from "./sse.ts";
 
 const reconnectAfterMs = 1_000;
@@ -142,7 +144,8 @@ async function tailOnce(
     const response = await client.send(url, { headers });
     if (response.status === 204) return deleted(reader);
     if (!response.ok || response.body === null) return await refused(response);
-    for await (const events of eventGroups(response.body)) {
+    const chunks = untilSilent(response.body, { world: systemWorld, silenceMs: tailSilenceMsMax });
+    for await (const events of eventGroups(chunks)) {
       for (const event of events) {
         const ended = await show(event, reader);
         cursor = event.id ?? cursor;

@@ -10,10 +10,10 @@ export interface ServerEvent {
   readonly id: string | null;
 }
 
-/** The events of a body, in order: those that became whole with one chunk come together. Leaving the loop cancels the
- *  body. */
+/** The events of a body, in order: those that became whole with one chunk come together. Leaving the loop ends the
+ *  chunks. */
 export async function* eventGroups(
-  body: ReadableStream<Uint8Array>,
+  body: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<readonly ServerEvent[]> {
   let fields = noFields();
   for await (const lines of lineGroups(body)) {
@@ -47,7 +47,7 @@ function take(fields: Fields, line: string): void {
   else if (name === "id") fields.id = value;
 }
 
-async function* lineGroups(body: ReadableStream<Uint8Array>): AsyncGenerator<readonly string[]> {
+async function* lineGroups(body: AsyncIterable<Uint8Array>): AsyncGenerator<readonly string[]> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of body) {
