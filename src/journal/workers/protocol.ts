@@ -46,6 +46,8 @@ export type WriterVerbs = {
   };
   /** Answers the bytes that the file grew by. */
   readonly commit: { readonly body: CommitBody; readonly answer: number };
+  /** A few reads at the start, before a reader Worker is worth its own start. */
+  readonly read: { readonly body: DiskRead; readonly answer: ReadAnswer };
   /** The files are deleted: lets their guards go. */
   readonly forget: { readonly body: readonly string[]; readonly answer: null };
   readonly close: { readonly body: null; readonly answer: null };

@@ -1,4 +1,5 @@
-// The writer: one Worker that owns the active file. It takes inventory at the start, then one message a flush.
+// The writer: one Worker that owns the active file. It takes inventory at the start, answers the first few reads, then
+// one message a flush.
 //
 // Promise: messages run in order; an answer means that the rows are as durable as was asked.
 
@@ -9,6 +10,7 @@ import type { Connection } from "../sqlite.ts";
 import { ActiveFile, takeSpare } from "./active-file.ts";
 import { markCleanStop } from "./clean-stop.ts";
 import { takeInventory } from "./inventory.ts";
+import { FileReader } from "./file-reader.ts";
 import type { CommitBody, WriterVerbs } from "./protocol.ts";
 import { serveVerbs, Transferred } from "./worker-port.ts";
 import { buffersOf, numbersAt } from "./packed-rows.ts";
@@ -19,6 +21,7 @@ const seeds = new Map<number, number>([[-1, groupSeed("")]]);
 /** Of files that were active and are not deleted yet (active-file.ts says why). */
 const guards = new Map<string, Connection>();
 let folder = "";
+let reader = new FileReader("");
 let active: ActiveFile | null = null;
 /** Kind of the last durable row. */
 let lastKind: number | null = null;
@@ -26,6 +29,7 @@ let lastKind: number | null = null;
 serveVerbs<WriterVerbs>({
   open({ dir }) {
     folder = dir;
+    reader = new FileReader(dir);
     const { lastLsn, ...inventory } = takeInventory(dir);
     for (const [replica, groupId] of inventory.groups) seeds.set(replica, groupSeed(groupId));
     const newest = inventory.unsealed.at(-1);
@@ -53,7 +57,12 @@ serveVerbs<WriterVerbs>({
     assert(active !== null, "Cannot commit: no file is active; roll first");
     return commitTo(active, body);
   },
+  read(read) {
+    const answer = reader.read(read);
+    return new Transferred(answer, buffersOf(answer.rows));
+  },
   forget(names) {
+    reader.forget(names);
     for (const name of names) {
       guards.get(name)?.close();
       guards.delete(name);
