@@ -1,8 +1,10 @@
-// One table of options: flags, RIVULET_* variables and --help all come from it.
+// One table of options: flags, RIVULET_* variables, the config file's keys and --help all come from it.
 //
-// Promise: an option that is not in the table does not exist; a value is parsed once, strictly, whether it came from a
-// flag or from the environment (the flag wins), and the message of a bad one says where it came from, what was wanted
-// and what was found. Left to others: which command takes which option (cli/commands.ts), what an option does.
+//   flag  >  variable  >  config file  >  default        (a layered list: all of them, name by name)
+//
+// Promise: an option that is not in the table does not exist; a value is parsed once, strictly, wherever it came from,
+// and the message of a bad one says where that was, what was wanted and what was found. Left to others: which command
+// takes which option (cli/commands.ts), what an option does, how a file is read (cli/config-file.ts).
 
 export interface Option {
   /** Without the dashes. */
@@ -17,6 +19,8 @@ export interface Option {
   readonly max?: number;
   /** Allowed values of a choice, and of a list's places. */
   readonly choices?: readonly string[];
+  /** A list whose places hold names: a nearer layer adds to the ones below instead of taking their place. */
+  readonly layered?: true;
   /** What stands for the value in --help: DIR, HOST:PORT, MS. */
   readonly unit: string;
   /** One sentence for a person. */
@@ -70,9 +74,18 @@ export const optionTable = {
     flag: "config",
     env: "RIVULET_CONFIG",
     kind: "list",
+    layered: true,
     default: null,
     unit: "NAME=VALUE",
     why: "A broker setting under Kafka's name, e.g. num.partitions=3; may be given more than once",
+  },
+  configFile: {
+    flag: "config-file",
+    env: "RIVULET_CONFIG_FILE",
+    kind: "text",
+    default: null,
+    unit: "FILE",
+    why: "A TOML file with options under their flags' names; a flag or a variable wins over it",
   },
   stopTimeoutMs: {
     flag: "stop-timeout-ms",
@@ -336,44 +349,89 @@ export interface OptionFault {
   readonly message: string;
 }
 
-/** The values that flags, environment and defaults give to `names`. The last of two equal flags wins, lists gather. */
+/** One value of a config file; `origin` is "rivulet.toml line 3". */
+export interface FileValue {
+  readonly flag: string;
+  readonly values: readonly string[];
+  readonly origin: string;
+}
+
+/** What a config file gives, checked by its reader; a list may stand there in several places. */
+export type FileLayer = readonly FileValue[];
+
+/** Where values come from, the strongest first. */
+export interface OptionSources {
+  readonly flags: readonly GivenFlag[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly file: FileLayer;
+}
+
+/** What one source gave: "--http", "RIVULET_HTTP" or "rivulet.toml line 3", and the texts there. */
+export interface Given {
+  readonly origin: string;
+  readonly values: readonly (string | true)[];
+}
+
+/** What was used of each option that was given, the weakest first; an option at its default is not there. */
+export type Origins = ReadonlyMap<OptionName, readonly Given[]>;
+
+/** The values that the sources and defaults give to `names`. The last of two equal flags wins, lists gather. */
 export function readOptions(
   names: readonly OptionName[],
-  given: readonly GivenFlag[],
-  env: Readonly<Record<string, string | undefined>>,
-): { readonly ok: true; readonly options: Options } | OptionFault {
+  sources: OptionSources,
+): { readonly ok: true; readonly options: Options; readonly origins: Origins } | OptionFault {
   const values: Record<string, unknown> = {};
+  const origins = new Map<OptionName, readonly Given[]>();
   for (const [name, option] of Object.entries<Option>(optionTable)) {
-    const taken = names.includes(name as OptionName);
-    const texts = taken ? textsOf(option, given, env) : null;
-    if (texts === null) {
+    const used = names.includes(name as OptionName) ? usedOf(option, sources) : [];
+    if (used.length === 0) {
       values[name] = defaultOf(option);
       continue;
     }
-    const value = parse(option, texts.values);
-    if (isFault(value)) return { ok: false, message: `${texts.origin} ${value.wrong}` };
-    values[name] = value;
+    for (const { origin, values: texts } of used) {
+      const value = parse(option, texts);
+      if (isFault(value))
+        return { ok: false, message: `${subject(option, origin)} ${value.wrong}` };
+      const below = values[name];
+      values[name] = Array.isArray(below) && Array.isArray(value) ? [...below, ...value] : value;
+    }
+    origins.set(name as OptionName, used);
   }
-  return { ok: true, options: values as Options };
+  return { ok: true, options: values as Options, origins };
+}
+
+/** A flag or a variable says by itself what it is; a line of a file does not. */
+function subject({ flag, env }: Option, origin: string): string {
+  return origin === `--${flag}` || origin === env ? origin : `${origin}: ${flag}`;
+}
+
+/** The strongest source that gives the option; of a layered list all, the weakest first. */
+function usedOf(option: Option, sources: OptionSources): readonly Given[] {
+  const [weakest, ...stronger] = [
+    sources.file.filter(({ flag }) => flag === option.flag),
+    variableOf(option, sources.env),
+    flagsOf(option, sources.flags),
+  ];
+  if (option.layered === true) return [...weakest, ...stronger.flat()];
+  return [...stronger.toReversed(), weakest].find((layer) => layer.length > 0) ?? [];
+}
+
+function flagsOf({ flag }: Option, flags: readonly GivenFlag[]): readonly Given[] {
+  const values = flags.filter((one) => one.flag === flag).map(({ value }) => value);
+  return values.length === 0 ? [] : [{ origin: `--${flag}`, values }];
+}
+
+/** An empty variable is as good as none. */
+function variableOf({ env: name, kind }: Option, env: OptionSources["env"]): readonly Given[] {
+  const text = name === null ? undefined : env[name];
+  if (name === null || text === undefined || text === "") return [];
+  const values = kind === "list" ? text.split(",").map((part) => part.trim()) : [text];
+  return [{ origin: name, values }];
 }
 
 function defaultOf(option: Option): unknown {
   if (option.default === null) return option.kind === "list" ? [] : null;
   return option.kind === "duration" ? parse(option, [String(option.default)]) : option.default;
-}
-
-/** What was given, and where: the flags, else the variable, else null. An empty variable is as good as none. */
-function textsOf(
-  option: Option,
-  given: readonly GivenFlag[],
-  env: Readonly<Record<string, string | undefined>>,
-): { readonly origin: string; readonly values: readonly (string | true)[] } | null {
-  const flags = given.filter((one) => one.flag === option.flag).map((one) => one.value);
-  if (flags.length > 0) return { origin: `--${option.flag}`, values: flags };
-  const text = option.env === null ? undefined : env[option.env];
-  if (option.env === null || text === undefined || text === "") return null;
-  const values = option.kind === "list" ? text.split(",").map((part) => part.trim()) : [text];
-  return { origin: option.env, values };
 }
 
 interface ParseFault {

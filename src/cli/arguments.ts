@@ -8,10 +8,11 @@ import { nearestName } from "../cluster/nearest-name.ts";
 import {
   optionTable,
   readOptions,
+  type FileLayer,
   type GivenFlag,
   type Option,
-  type OptionFault,
   type Options,
+  type Origins,
 } from "../options.ts";
 import { commands, type Command } from "./commands.ts";
 
@@ -22,6 +23,7 @@ export type Parsed =
       readonly kind: "run";
       readonly command: Command;
       readonly options: Options;
+      readonly origins: Origins;
       readonly positionals: readonly string[];
     }
   | {
@@ -33,8 +35,8 @@ export type Parsed =
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Reads a command line (without the program's name). */
-export function parseCommandLine(args: readonly string[], env: Env): Parsed {
+/** Reads a command line (without the program's name). `file` is what the config file gives that it may name. */
+export function parseCommandLine(args: readonly string[], env: Env, file: FileLayer = []): Parsed {
   const [first, second] = args;
   if (first === undefined || first === "--help" || first === "-h" || first === "help")
     return helpAbout(args.slice(1));
@@ -48,7 +50,7 @@ export function parseCommandLine(args: readonly string[], env: Env): Parsed {
   const name = args.slice(0, words).join(" ");
   const command = commands.find((one) => one.name === name);
   if (command === undefined) return unknownCommand(name, family ? first : null);
-  return parseRest(command, args.slice(words), env);
+  return parseRest(command, args.slice(words), { env, file });
 }
 
 function helpAbout(words: readonly string[]): Parsed {
@@ -70,20 +72,21 @@ function unknownCommand(name: string, family: string | null): Parsed {
   return wrong(`There is no command "${name}"${hint}`, family);
 }
 
-function parseRest(command: Command, args: readonly string[], env: Env): Parsed {
+function parseRest(
+  command: Command,
+  args: readonly string[],
+  below: { readonly env: Env; readonly file: FileLayer },
+): Parsed {
   const { flags, positionals, help } = split(command, args);
   if (help) return { kind: "help", about: command };
   const unknown = flags.find(({ flag }) => optionOf(command, flag) === null);
   if (unknown !== undefined) return unknownFlag(command, unknown.flag);
   const count = countFault(command, positionals);
   if (count !== null) return wrong(count, command.name);
-  const read: { ok: true; options: Options } | OptionFault = readOptions(
-    command.options,
-    flags,
-    env,
-  );
+  const read = readOptions(command.options, { flags, ...below });
   if (!read.ok) return wrong(read.message, command.name);
-  return { kind: "run", command, options: read.options, positionals };
+  const { options, origins } = read;
+  return { kind: "run", command, options, origins, positionals };
 }
 
 /** Flags and positionals, in order. A flag that takes a value takes the next word, whatever it begins with. */

@@ -16,7 +16,7 @@ import type { Terminal } from "./terminal.ts";
 /** Runs a command line (without the program's name) to its end. Never throws for the sake of a person's input. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    return await run(parseCommandLine(args, terminal.env), terminal);
+    return await run(await parse(args, terminal.env), terminal);
   } catch (thrown) {
     if (thrown instanceof ClosedPipe) return 0;
     // A bug keeps its stack; a failure or a disk's fault is told in one sentence.
@@ -24,6 +24,16 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     terminal.say(known ? `rivulet: ${thrown.message}` : String((thrown as Error)?.stack ?? thrown));
     return 1;
   }
+}
+
+/** The command line, and once more above the config file that it names. */
+async function parse(args: readonly string[], env: Terminal["env"]): Promise<Parsed> {
+  const parsed = parseCommandLine(args, env);
+  if (parsed.kind !== "run" || parsed.options.configFile === null) return parsed;
+  const { readConfigFile } = await import("./config-file.ts");
+  const file = readConfigFile(parsed.options.configFile);
+  if (!file.ok) return { kind: "wrong", message: file.message, help: parsed.command.name };
+  return parseCommandLine(args, env, file.layer);
 }
 
 async function run(parsed: Parsed, terminal: Terminal): Promise<number> {
@@ -40,7 +50,8 @@ async function run(parsed: Parsed, terminal: Terminal): Promise<number> {
       return 2;
     case "run": {
       const command = await parsed.command.load();
-      return command({ options: parsed.options, positionals: parsed.positionals, terminal });
+      const { options, origins, positionals } = parsed;
+      return command({ options, origins, positionals, terminal });
     }
     default:
       return unreachable(parsed);

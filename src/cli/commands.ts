@@ -2,12 +2,14 @@
 //
 // Promise: the command line knows nothing that is not here; a command's code is loaded only when it runs.
 
-import type { OptionName, Options } from "../options.ts";
+import type { OptionName, Options, Origins } from "../options.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** One run of a command. */
 export interface Call {
   readonly options: Options;
+  /** Where the options' values come from. */
+  readonly origins: Origins;
   readonly positionals: readonly string[];
   readonly terminal: Terminal;
 }
@@ -43,6 +45,7 @@ export const commands: readonly Command[] = [
       "corsOrigins",
       "durability",
       "config",
+      "configFile",
       "stopTimeoutMs",
       "logLevel",
       "logFormat",
@@ -53,15 +56,45 @@ export const commands: readonly Command[] = [
       ["rivulet start --data /var/lib/rivulet --http 127.0.0.1:9000", "elsewhere"],
       ["rivulet start --config num.partitions=3", "new topics get three partitions"],
       ["RIVULET_LOG_LEVEL=debug rivulet start", "every option has a variable"],
+      ["rivulet start --config-file rivulet.toml", "and a key in a config file"],
     ],
     load: async () => (await import("./start.ts")).start,
+  },
+  {
+    name: "config",
+    positionals: [],
+    summary: "Show what a node would run with, and why",
+    about:
+      "Prints every option and broker setting with its value, and whether a flag, a variable, a line of the config file\n" +
+      "or the default gives it. A flag wins over a variable, a variable over the file. What it prints is itself a config\n" +
+      "file (TOML). No file is read unless --config-file or RIVULET_CONFIG_FILE names it. Nothing is started.",
+    options: [
+      "data",
+      "http",
+      "insecure",
+      "corsOrigins",
+      "durability",
+      "config",
+      "configFile",
+      "stopTimeoutMs",
+      "logLevel",
+      "logFormat",
+      "url",
+      "json",
+    ],
+    examples: [
+      ["rivulet config > rivulet.toml", "a file to begin with"],
+      ["rivulet config --config-file rivulet.toml", "check a file, see what it changes"],
+      ["rivulet config --config num.partitions=3 --json", "for a program"],
+    ],
+    load: async () => (await import("./config.ts")).config,
   },
   {
     name: "topics list",
     positionals: [],
     summary: "List the topics",
     about: "Lists the topics in the order of their names.",
-    options: ["url", "prefix", "internal", "json"],
+    options: ["url", "configFile", "prefix", "internal", "json"],
     examples: [
       ["rivulet topics list", "name, partitions, replicas"],
       ["rivulet topics list --prefix orders --json", "one JSON object a line"],
@@ -73,7 +106,7 @@ export const commands: readonly Command[] = [
     positionals: ["TOPIC"],
     summary: "Create a topic",
     about: "Creates a topic. Configs have Kafka's names and defaults.",
-    options: ["url", "partitions", "replicationFactor", "set", "json"],
+    options: ["url", "configFile", "partitions", "replicationFactor", "set", "json"],
     examples: [
       ["rivulet topics create orders --partitions 3", "three partitions"],
       ["rivulet topics create clicks --set retention.ms=3600000", "records live for an hour"],
@@ -86,7 +119,7 @@ export const commands: readonly Command[] = [
     summary: "Show a topic's partitions and configs",
     about:
       "Shows each partition's leader, first offset and end, and the configs that are not at their default.",
-    options: ["url", "json"],
+    options: ["url", "configFile", "json"],
     examples: [
       ["rivulet topics describe orders", "for a person"],
       ["rivulet topics describe orders --json", "everything, every config included"],
@@ -100,7 +133,7 @@ export const commands: readonly Command[] = [
     about:
       "Changes a topic. The number of partitions can only grow, and keys are then placed anew:\n" +
       "later records of a key may go to another partition than earlier ones.",
-    options: ["url", "partitions", "set", "reset", "json"],
+    options: ["url", "configFile", "partitions", "set", "reset", "json"],
     examples: [
       ["rivulet topics alter orders --partitions 6", "grow to six partitions"],
       ["rivulet topics alter orders --set retention.bytes=1000000000", "keep 1 GB a partition"],
@@ -113,7 +146,7 @@ export const commands: readonly Command[] = [
     positionals: ["TOPIC"],
     summary: "Delete a topic and all its records",
     about: "Deletes a topic with all its records, at once and for good.",
-    options: ["url", "json"],
+    options: ["url", "configFile", "json"],
     examples: [["rivulet topics delete orders", "the records are gone when it returns"]],
     load: async () => (await import("./topics.ts")).deleteTopic,
   },
@@ -126,7 +159,7 @@ export const commands: readonly Command[] = [
       "order is kept, and a line is written once even when an answer was lost and the request was sent again.\n" +
       "With --json each record's receipt (partition, offset, timestamp) is printed. A line of --format json is an object\n" +
       "with value, valueJson or valueBase64, and may have key, headers, timestamp, partition; offset is ignored.",
-    options: ["url", "partition", "keySeparator", "readAs", "json"],
+    options: ["url", "configFile", "partition", "keySeparator", "readAs", "json"],
     examples: [
       ["echo hello | rivulet produce greetings", "one record"],
       ["rivulet produce greetings", "type records, end with Ctrl-D"],
@@ -147,6 +180,7 @@ export const commands: readonly Command[] = [
       "after the last record that it printed. A null value is printed as null. --key-separator is a tab unless given.",
     options: [
       "url",
+      "configFile",
       "partition",
       "from",
       "last",
@@ -172,7 +206,7 @@ export const commands: readonly Command[] = [
     about:
       "Reads everything in a data folder (./rivulet-data unless named) and checks it. Damage is named by file, row,\n" +
       "topic, partition and offset, and makes the exit code 1. It changes nothing. The node must be stopped.",
-    options: ["data", "json"],
+    options: ["data", "configFile", "json"],
     examples: [
       ["rivulet verify", "check ./rivulet-data"],
       ["rivulet verify /var/lib/rivulet --json", "one JSON object for each damage, then a summary"],
@@ -190,6 +224,7 @@ export const commands: readonly Command[] = [
       "Beside each part stands how the bench itself fared: a tail as long as its own longest gap is not the node's.",
     options: [
       "url",
+      "configFile",
       "topic",
       "durationMs",
       "recordBytes",
@@ -214,7 +249,7 @@ export const commands: readonly Command[] = [
     summary: "Ask a node how it is",
     about:
       "Asks a node whether it is ready, and what it holds. The exit code is 1 when it is not ready.",
-    options: ["url", "json"],
+    options: ["url", "configFile", "json"],
     examples: [
       ["rivulet status", "the node on this machine"],
       ["rivulet status --url http://node-2:7480 --json", "another one, for a script"],

@@ -1,5 +1,6 @@
 // rivulet start: a node in the foreground, from its first line to its last.
 
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { resolve } from "node:path";
 import { parseAddress, type Address } from "../node/address.ts";
@@ -12,11 +13,12 @@ import { version } from "../version.ts";
 import { systemWorld } from "../world.ts";
 import type { Call } from "./commands.ts";
 import { Failure } from "./failure.ts";
+import { nameValues } from "./name-value.ts";
 
 export async function start(call: Call): Promise<number> {
   const { options, terminal } = call;
   const address = addressOf(call);
-  const settings = settingsOf(options.config);
+  const settings = nameValues(options.config, "--config");
   const format = options.logFormat === "auto" ? autoFormat(call) : options.logFormat;
   const log = createLog({
     level: options.logLevel,
@@ -25,6 +27,7 @@ export async function start(call: Call): Promise<number> {
     write: (line) => terminal.say(line.slice(0, -1)),
   });
   warnOfUnknownVariables(terminal.env, log);
+  warnOfUnreadFile(options.configFile, log);
   const wish = stopWish(systemWorld, log);
   const node = await Promise.race([startOrExplain(call, { address, settings, log }), wish]);
   if ("why" in node) {
@@ -58,16 +61,6 @@ function addressOf({ options }: Call): Address {
   return address;
 }
 
-function settingsOf(pairs: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf("=");
-      if (at < 1) throw new Failure(`--config must be NAME=VALUE, got "${pair}"`);
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
-}
-
 /** A misspelt variable would otherwise be a setting that silently does nothing. */
 function warnOfUnknownVariables(env: Call["terminal"]["env"], log: Log): void {
   const known = Object.values<Option>(optionTable).flatMap(({ env: name }) => name ?? []);
@@ -79,6 +72,13 @@ function warnOfUnknownVariables(env: Call["terminal"]["env"], log: Log): void {
       nearest: nearestName(name, known) ?? undefined,
     });
   }
+}
+
+/** A file is read only when it is named: a folder that somebody else filled must not change a node. */
+function warnOfUnreadFile(configFile: string | null, log: Log): void {
+  if (configFile !== null || !existsSync("rivulet.toml")) return;
+  const use = "--config-file rivulet.toml";
+  log.write("warn", "There is a rivulet.toml here, and it is not read", { use });
 }
 
 interface Ground {
@@ -144,10 +144,21 @@ async function tellReady({ options, terminal }: Call, node: RunningNode): Promis
   const data = resolve(options.data);
   const { durability } = options;
   const { url } = node;
+  const configFile = options.configFile === null ? null : resolve(options.configFile);
   const readyMs = Math.round(node.startMs);
   if (options.json) {
     const { nodeId, clusterId } = node.broker.status();
-    const told = { url, data, durability, readyMs, pid: process.pid, version, nodeId, clusterId };
+    const told = {
+      url,
+      data,
+      configFile,
+      durability,
+      readyMs,
+      pid: process.pid,
+      version,
+      nodeId,
+      clusterId,
+    };
     return terminal.out(`${JSON.stringify(told)}\n`);
   }
   const meaning =
@@ -159,6 +170,7 @@ async function tellReady({ options, terminal }: Call, node: RunningNode): Promis
       `Rivulet ${version} is ready in ${readyMs} ms`,
       `  URL         ${url}`,
       `  Data        ${data}`,
+      ...(configFile === null ? [] : [`  Config      ${configFile}`]),
       `  Durability  ${durability} (${meaning})`,
       "",
       "Write a record:",

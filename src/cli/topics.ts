@@ -3,6 +3,7 @@
 import type { Call } from "./commands.ts";
 import { Client, isObject, segment } from "./client.ts";
 import { Failure } from "./failure.ts";
+import { nameValues } from "./name-value.ts";
 
 /** The members of a topic that these commands print; the answer may hold more. */
 interface Topic {
@@ -63,7 +64,7 @@ export async function createTopic({ options, positionals, terminal }: Call): Pro
       ...(options.replicationFactor === null
         ? {}
         : { replicationFactor: options.replicationFactor }),
-      ...(options.set.length === 0 ? {} : { configs: configsOf(options.set) }),
+      ...(options.set.length === 0 ? {} : { configs: nameValues(options.set, "--set") }),
     },
   });
   const topic = json as Topic;
@@ -121,7 +122,7 @@ function itemsOf(json: unknown): readonly Readonly<Record<string, unknown>>[] {
 export async function alterTopic({ options, positionals, terminal }: Call): Promise<number> {
   const [name] = positionals;
   const changes = {
-    ...configsOf(options.set),
+    ...nameValues(options.set, "--set"),
     ...Object.fromEntries(options.reset.map((config) => [config, null])),
   };
   const changesConfigs = Object.keys(changes).length > 0;
@@ -148,16 +149,6 @@ export async function deleteTopic({ options, positionals, terminal }: Call): Pro
   if (options.json) await terminal.out(`${JSON.stringify({ deleted: name })}\n`);
   else terminal.say(`Deleted ${name}`);
   return 0;
-}
-
-function configsOf(pairs: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const at = pair.indexOf("=");
-      if (at < 1) throw new Failure(`--set must be NAME=VALUE, got "${pair}"`);
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    }),
-  );
 }
 
 function plural(count: number, noun: string): string {

@@ -82,7 +82,7 @@ describe("help", () => {
       for (const [line] of command.examples) {
         const words = line
           .slice(line.indexOf("rivulet ") + 8)
-          .split(" | ")[0]
+          .split(/ (?:\||>>?) /)[0]
           .split(" ");
         expect(parseCommandLine(words, {}).kind).toBe("run");
       }
