@@ -8,6 +8,7 @@
 import type { Broker } from "../../src/broker/broker.ts";
 import type { World } from "../../src/world.ts";
 import { headerNames } from "../contract/names.ts";
+import { encodeText, encodingOf } from "./content-encoding.ts";
 import type { Visit } from "./visit.ts";
 
 const statusMs = 100;
@@ -56,7 +57,7 @@ export class AnswerHeads {
     const { version, nodeId, term } = this.#broker.status();
     const head = new Headers({
       "cache-control": "no-cache",
-      vary: "Origin, Authorization",
+      vary: "Origin, Authorization, Accept, Accept-Encoding",
       "x-content-type-options": "nosniff",
       [headerNames.version]: version,
       [headerNames.node]: String(nodeId),
@@ -67,11 +68,22 @@ export class AnswerHeads {
   }
 }
 
-/** The answer to a visit: the common headers, then the visit's own. */
+/** The answer to a visit: the common headers, then the visit's own. A text that is worth it is encoded as the caller likes. */
 export function respond(
   visit: Visit,
   { status, type }: { readonly status: number; readonly type: string | null },
   body: BodyInit | null,
 ): Response {
+  // What answers HEAD is never read.
+  if (typeof body === "string" && visit.request.method !== "HEAD") {
+    const encoding = encodingOf(body, visit.headers["accept-encoding"]);
+    if (encoding !== null) {
+      visit.ownHeaders["content-encoding"] = encoding;
+      return new Response(encodeText(body, encoding), {
+        status,
+        headers: visit.heads.of(visit, type),
+      });
+    }
+  }
   return new Response(body, { status, headers: visit.heads.of(visit, type) });
 }

@@ -5,6 +5,7 @@
 
 import { refuse, type Refusal } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
+import { acceptedEncodings, bodyEncoding } from "./content-encoding.ts";
 import type { Deadline } from "./deadlines.ts";
 import type { Services } from "./services.ts";
 import type { Visit } from "./visit.ts";
@@ -13,11 +14,28 @@ const empty = new Uint8Array(0);
 
 /** The whole body, owned by the caller. */
 export function readBody(services: Services, visit: Visit): Promise<Uint8Array | Refusal> {
-  const encoding = visit.headers["content-encoding"] ?? "identity";
-  if (encoding !== "identity") {
-    const detail = `Content-Encoding must be identity, got ${encoding.slice(0, 80)}`;
-    return Promise.resolve(refuse("unsupported_media_type", detail));
+  const encoding = visit.headers["content-encoding"];
+  return encoding === undefined
+    ? readSent(services, visit)
+    : readDecoded(services, visit, encoding);
+}
+
+async function readDecoded(
+  services: Services,
+  visit: Visit,
+  header: string,
+): Promise<Uint8Array | Refusal> {
+  const encoding = bodyEncoding(header);
+  if (encoding !== null && typeof encoding === "object") {
+    visit.ownHeaders["accept-encoding"] = acceptedEncodings;
+    return encoding;
   }
+  const bytes = await readSent(services, visit);
+  if (encoding === null || !(bytes instanceof Uint8Array)) return bytes;
+  return services.decoder.decode(bytes, encoding);
+}
+
+function readSent(services: Services, visit: Visit): Promise<Uint8Array | Refusal> {
   const { headers, info, request } = visit;
   const length = headers["content-length"];
   if (length !== undefined && Number(length) > limits.requestBodyBytesMax) {

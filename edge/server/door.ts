@@ -14,6 +14,7 @@ import { Fault, refusalOf, refuse, type Refusal } from "../../src/errors.ts";
 import type { World } from "../../src/world.ts";
 import { headerNames } from "../contract/names.ts";
 import { openCall, refuseVisit } from "./call.ts";
+import { BodyDecoder } from "./content-encoding.ts";
 import { Deadlines } from "./deadlines.ts";
 import { AnswerHeads } from "./answer-heads.ts";
 import { answerOptions, refusedAtGate } from "./gate.ts";
@@ -72,6 +73,7 @@ export function createDoor({ broker, slabs, world, options = {} }: DoorParts): D
     metrics: new DoorMetrics(),
     deadlines: new Deadlines(world),
     heads: new AnswerHeads(broker, world),
+    decoder: new BodyDecoder(),
     waiters: new Waiters(),
     tails: new TailHub(broker, world),
     nextKeylessPartition: roundRobin(world),

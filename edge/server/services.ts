@@ -5,6 +5,7 @@ import type { Broker } from "../../src/broker/broker.ts";
 import type { SlabPool } from "../../src/bytes/slab.ts";
 import type { World } from "../../src/world.ts";
 import type { AnswerHeads } from "./answer-heads.ts";
+import type { BodyDecoder } from "./content-encoding.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { DoorMetrics } from "./metrics.ts";
 import type { Route } from "./route.ts";
@@ -45,6 +46,7 @@ export interface Services {
   readonly metrics: DoorMetrics;
   readonly deadlines: Deadlines;
   readonly heads: AnswerHeads;
+  readonly decoder: BodyDecoder;
   readonly waiters: Waiters;
   readonly tails: TailHub;
   /** The routing table, for the door's own description. */

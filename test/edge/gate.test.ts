@@ -108,7 +108,7 @@ describe("every answer", () => {
       expect(headers.get("rivulet-node")).toBe("1");
       expect(Number(headers.get("rivulet-term"))).toBeGreaterThan(0);
       expect(headers.get("rivulet-request-id")).toMatch(/^[0-9a-f]{12}-[0-9a-z]+$/);
-      expect(headers.get("vary")).toBe("Origin, Authorization");
+      expect(headers.get("vary")).toBe("Origin, Authorization, Accept, Accept-Encoding");
     }
   });
 
