@@ -45,7 +45,7 @@ export interface BrokerParts {
 export class LocalBroker implements Broker {
   readonly #parts: BrokerParts;
   readonly #startedAt: number;
-  /** Appends and topic changes under way: close() waits for them. */
+  /** Changes under way; close() waits for them, and for appends (Producing counts those). */
   readonly #underWay = new Set<Promise<unknown>>();
   #closing: Promise<void> | null = null;
 
@@ -107,10 +107,9 @@ export class LocalBroker implements Broker {
     return this.#parts.topics.byId(topicId)?.view ?? null;
   }
 
-  async produce(request: ProduceRequest): ReturnType<Broker["produce"]> {
-    const produced = await this.#whileOpen(() => this.#parts.producing.produce(request));
-    if (!("ok" in produced)) return produced;
-    return request.appends.map(({ partition }) => ({ ...produced, partition }));
+  produce(request: ProduceRequest): ReturnType<Broker["produce"]> {
+    if (this.#closing === null) return this.#parts.producing.produce(request);
+    return Promise.resolve(request.appends.map(({ partition }) => ({ ...stopping(), partition })));
   }
 
   async fetch(request: FetchRequest): ReturnType<Broker["fetch"]> {
@@ -198,10 +197,11 @@ export class LocalBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    const { room, retention, readModel, host, journal } = this.#parts;
+    const { producing, room, retention, readModel, host, journal } = this.#parts;
     room.close();
     await retention.stop();
     await Promise.allSettled(this.#underWay);
+    await producing.idle();
     await readModel?.close();
     await host.close();
     await journal.close();

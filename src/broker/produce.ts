@@ -13,6 +13,7 @@ import type { World } from "../world.ts";
 import type { Appended, PartitionAppend, ProduceRequest } from "./broker.ts";
 import type { LogAppended, PartitionLog } from "./partition-log.ts";
 import { unknownPartition, unknownTopic } from "./partition-slot.ts";
+import { Timeouts, type Expiring } from "./timeouts.ts";
 import type { Topic, Topics } from "./topics.ts";
 
 export type Produced = Appended | (Refusal & { readonly partition: number });
@@ -27,22 +28,43 @@ export interface ProduceCounters {
 export class Producing {
   readonly #world: World;
   readonly #topics: Topics;
+  readonly #timeouts: Timeouts;
+  #underWay = 0;
+  #idle: (() => void)[] = [];
   readonly counters: ProduceCounters = { requests: 0, batches: 0, bytes: 0, refused: 0 };
 
   constructor(world: World, topics: Topics) {
     this.#world = world;
     this.#topics = topics;
+    this.#timeouts = new Timeouts(world);
   }
 
-  async produce(request: ProduceRequest): Promise<readonly Produced[]> {
+  produce(request: ProduceRequest): Promise<readonly Produced[]> {
     this.counters.requests += 1;
-    const topic = this.#topics.byName(request.topic);
-    const under =
-      topic === null
-        ? request.appends.map(() => unknownTopic(request.topic))
-        : request.appends.map((append) => this.#appendOne(topic, request, append));
-    const outcomes = await settleWithin(this.#world, request.timeoutMs, under);
-    return outcomes.map((outcome, i) => this.#count(request.appends[i], outcome));
+    return new Promise((answer) => {
+      const topic = this.#topics.byName(request.topic);
+      const round = new Round(request, (ended) => {
+        this.#timeouts.end(request.timeoutMs, ended);
+        this.#underWay -= 1;
+        answer(this.#produced(ended));
+        if (this.#underWay === 0) for (const wake of this.#idle.splice(0)) wake();
+      });
+      request.appends.forEach((append, at) => {
+        round.follow(
+          at,
+          topic === null ? unknownTopic(request.topic) : this.#appendOne(topic, request, append),
+        );
+      });
+      if (round.left === 0) return answer(this.#produced(round));
+      this.#underWay += 1;
+      this.#timeouts.begin(request.timeoutMs, round);
+    });
+  }
+
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve();
+    return new Promise((resolve) => void this.#idle.push(resolve));
   }
 
   /** Up to the partition's append() without an await when the partition is open: what was checked still holds. */
@@ -73,20 +95,14 @@ export class Producing {
     const { batch, conditions } = append;
     const { acks, idempotency } = request;
     const logAppendTime = this.#stampTime(topic, batch.bytes);
-    return log.append({
-      batch,
-      acks,
-      logAppendTime,
-      ...(conditions === undefined ? {} : { conditions }),
-      ...(idempotency === undefined ? {} : { idempotency }),
-    });
+    return log.append({ batch, acks, logAppendTime, conditions, idempotency });
   }
 
   /** Corrects a wrong max timestamp in place, as Kafka does. A trusted batch is walked only when a bound is in doubt. */
   #checkBatch(topic: Topic, batch: Slice, trusted: boolean): Refusal | null {
-    const rules = rulesOf(topic, this.#world.now());
-    if (trusted && withinRules(batch.bytes, rules)) return null;
-    const valid = validateBatch(batch.bytes, rules);
+    const now = this.#world.now();
+    if (trusted && withinRules(batch.bytes, topic, now)) return null;
+    const valid = validateBatch(batch.bytes, rulesOf(topic, now));
     if (!valid.ok) return valid;
     if (valid.maxTimestamp !== valid.header.maxTimestamp)
       stampMaxTimestamp(batch.bytes, 0, valid.maxTimestamp);
@@ -100,15 +116,76 @@ export class Producing {
     return now;
   }
 
-  #count(append: PartitionAppend, outcome: LogAppended | Refusal): Produced {
-    const { partition, batch } = append;
+  #produced(round: Round): Produced[] {
+    const { appends, timeoutMs } = round.request;
+    return appends.map((append, at) =>
+      this.#count(append, round.outcomes[at] ?? timedOut(timeoutMs)),
+    );
+  }
+
+  /** Named one by one: a spread of the outcome costs four times as much. */
+  #count({ partition, batch }: PartitionAppend, outcome: LogAppended | Refusal): Produced {
     if (!outcome.ok) {
       this.counters.refused += 1;
       return { ...outcome, partition };
     }
     this.counters.batches += 1;
     this.counters.bytes += batch.bytes.length;
-    return { ...outcome, partition };
+    return {
+      ok: true,
+      partition,
+      baseOffset: outcome.baseOffset,
+      recordCount: outcome.recordCount,
+      logAppendTime: outcome.logAppendTime,
+      maxTimestamp: outcome.maxTimestamp,
+      leaderEpoch: outcome.leaderEpoch,
+      logStartOffset: outcome.logStartOffset,
+      duplicate: outcome.duplicate,
+      idempotencyExpires: outcome.idempotencyExpires,
+    };
+  }
+}
+
+/** The appends of one request until all have settled or its time is over. */
+class Round implements Expiring {
+  readonly request: ProduceRequest;
+  /** Each in its place; null: not settled. */
+  readonly outcomes: (LogAppended | Refusal | null)[] = [];
+  /** Appends that have not settled. */
+  left: number;
+  readonly #onEnd: (round: Round) => void;
+  #ended = false;
+
+  /** `onEnd` is called once, never within follow(). */
+  constructor(request: ProduceRequest, onEnd: (round: Round) => void) {
+    this.request = request;
+    this.left = request.appends.length;
+    this.#onEnd = onEnd;
+  }
+
+  follow(at: number, under: Refusal | Promise<LogAppended | Refusal>): void {
+    if (under instanceof Promise) {
+      this.outcomes.push(null);
+      under.then(
+        (outcome) => this.#settle(at, outcome),
+        (thrown: unknown) => this.#settle(at, refusalOf(thrown)),
+      );
+      return;
+    }
+    this.outcomes.push(under);
+    this.left -= 1;
+  }
+
+  expire(): void {
+    this.#ended = true;
+    this.#onEnd(this);
+  }
+
+  #settle(at: number, outcome: LogAppended | Refusal): void {
+    if (this.#ended) return;
+    this.outcomes[at] = outcome;
+    this.left -= 1;
+    if (this.left === 0) this.expire();
   }
 }
 
@@ -125,11 +202,11 @@ function rulesOf({ settings }: Topic, now: number): BatchRules {
 }
 
 /** Whether a batch of our own builder needs no walk: it fits, and no record can be too old or too young. */
-function withinRules(bytes: Uint8Array, rules: BatchRules): boolean {
+function withinRules(bytes: Uint8Array, { settings: rules }: Topic, now: number): boolean {
   if (bytes.length > rules.maxMessageBytes) return false;
   if (rules.timestampType === "LogAppendTime") return true;
-  const tooYoung = maxTimestampAt(bytes, 0) > rules.now + rules.timestampAfterMaxMs;
-  return !tooYoung && rules.timestampBeforeMaxMs >= rules.now;
+  const tooYoung = maxTimestampAt(bytes, 0) > now + rules.timestampAfterMaxMs;
+  return !tooYoung && rules.timestampBeforeMaxMs >= now;
 }
 
 /** acks=all wants min.insync.replicas voters; this node has itself. */
@@ -138,37 +215,6 @@ function tooFewReplicas(topic: Topic, request: ProduceRequest): Refusal | null {
   if (request.acks !== "all" || wanted <= 1) return null;
   const detail = `Cannot append to ${topic.name} with acks=all: min.insync.replicas wants ${wanted} replicas, 1 is in sync`;
   return refuse("not_enough_replicas", detail);
-}
-
-/** Each outcome in its place; request_timed_out for what has not settled in time. Cost: one timer. */
-function settleWithin(
-  world: World,
-  timeoutMs: number,
-  under: readonly (Refusal | Promise<LogAppended | Refusal>)[],
-): Promise<readonly (LogAppended | Refusal)[]> {
-  return new Promise((resolve) => {
-    const outcomes: (LogAppended | Refusal | null)[] = under.map(() => null);
-    let left = under.length;
-    const finish = (): void => {
-      timer.cancel();
-      resolve(outcomes.map((outcome) => outcome ?? timedOut(timeoutMs)));
-    };
-    const timer = world.setTimer(timeoutMs, finish);
-    const settle = (i: number, outcome: LogAppended | Refusal): void => {
-      outcomes[i] = outcome;
-      left -= 1;
-      if (left === 0) finish();
-    };
-    under.forEach((one, i) => {
-      if (one instanceof Promise)
-        one.then(
-          (outcome) => settle(i, outcome),
-          (thrown: unknown) => settle(i, refusalOf(thrown)),
-        );
-      else settle(i, one);
-    });
-    if (under.length === 0) finish();
-  });
 }
 
 function timedOut(timeoutMs: number): Refusal {

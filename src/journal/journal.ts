@@ -204,6 +204,8 @@ export interface Journal {
   /** Batch bytes of live entries, for retention, metrics and quotas. */
   liveBytes(replica: ReplicaNumber): number;
 
+  /** health().state alone, for every append to ask. Cost: O(1), no allocation. */
+  readonly healthState: JournalHealth["state"];
   health(): JournalHealth;
   /** Counters and gauges by name, for /metrics. Cost: O(1). */
   metrics(): Readonly<Record<string, number>>;

@@ -58,6 +58,8 @@ export function checkAccounts(journal: Journal): void {
   journal.checkAccounts();
 }
 
+const stateOfSpace = { ok: "ok", low: "low_space", full: "full" } as const;
+
 class OpenJournal implements Journal {
   readonly #settings: JournalSettings;
   readonly #disk: Disk;
@@ -270,16 +272,22 @@ class OpenJournal implements Journal {
     return this.#log(replica).liveBytes();
   }
 
+  get healthState(): JournalHealth["state"] {
+    const { fault, stopped } = this.#writer;
+    if (fault !== null) return stopped ? "full" : "failed";
+    return stateOfSpace[this.#space.level];
+  }
+
   health(): JournalHealth {
-    const { fault, stopped, bytesPending: queuedBytes, oldestFlushMs } = this.#writer;
-    const figures = { queuedBytes, oldestFlushMs };
-    if (fault !== null)
-      return { state: stopped ? "full" : "failed", detail: fault.message, ...figures };
-    const full = this.#shortOfSpace();
-    if (full !== null) return { state: "full", detail: full.message, ...figures };
+    const { bytesPending: queuedBytes, oldestFlushMs } = this.#writer;
+    return { state: this.healthState, detail: this.#detail(), queuedBytes, oldestFlushMs };
+  }
+
+  #detail(): string {
+    const fault = this.#writer.fault ?? this.#shortOfSpace();
+    if (fault !== null) return fault.message;
     const low = this.#space.level === "low";
-    const detail = low ? `${this.#space.freeBytes} bytes are free on the disk` : this.#noted();
-    return { state: low ? "low_space" : "ok", detail, ...figures };
+    return low ? `${this.#space.freeBytes} bytes are free on the disk` : this.#noted();
   }
 
   /** Damage that touches no replica, and what keeps the janitor from its work. */
