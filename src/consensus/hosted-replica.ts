@@ -33,7 +33,7 @@ import { Positions } from "./positions.ts";
 import { ReplicaStorage } from "./replica-storage.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { EntryDraft, Proposed, Replica, Role, StateMachine } from "./replica.ts";
-import { hardStateIn, isOwnElection } from "./storage-message.ts";
+import { hardStateIn } from "./storage-message.ts";
 import { WritesUnderWay, type WriteUnderWay } from "./writes-under-way.ts";
 
 const seedRange = 2 ** 31;
@@ -57,8 +57,6 @@ export class HostedReplica implements Replica {
   #wakeWanted = false;
   /** What the journal was told last; at least what is durable. */
   #hardState: HardState;
-  /** Hard state of an election that this sole voter won by its own vote; it goes out with the no-op. */
-  #heldHardState: HardState | null = null;
   readonly #positions: Positions;
 
   constructor(
@@ -275,25 +273,14 @@ export class HostedReplica implements Replica {
     return this.#writes.settled();
   }
 
-  /** Takes Readies until one carries work for the disk: an election that this node's own vote decides is over in one
-   *  turn, so that its term and its no-op are one write. Nothing has left this node on the strength of that vote. */
+  /** One Ready. A sole voter is elected within campaign(): its term, its vote and its no-op are one write. */
   #handle(node: RawNode<Payload>): void {
-    for (let again = true; again && node.hasReady();) {
-      again = false;
-      const { softState, messages } = node.ready();
-      if (softState !== null) this.#onSoftState(node);
-      for (const message of messages) {
-        if (message.type === "MsgStorageApply") this.#apply(node, message);
-        else if (isOwnElection(message)) again = this.#voteForOneself(node, message);
-        else this.#append(message);
-      }
+    const { softState, messages } = node.ready();
+    if (softState !== null) this.#onSoftState(node);
+    for (const message of messages) {
+      if (message.type === "MsgStorageApply") this.#apply(node, message);
+      else this.#append(message);
     }
-  }
-
-  #voteForOneself(node: RawNode<Payload>, message: Message<Payload>): boolean {
-    this.#heldHardState = hardStateIn(message) ?? this.#heldHardState;
-    for (const response of message.responses) node.step(response);
-    return true;
   }
 
   #append(message: Message<Payload>): void {
@@ -302,8 +289,7 @@ export class HostedReplica implements Replica {
       () => `A sole voter sends nothing, got ${message.type} to ${message.to}`,
     );
     this.#adoptOwnEntries(message.entries);
-    const hardState = hardStateIn(message) ?? this.#heldHardState;
-    this.#heldHardState = null;
+    const hardState = hardStateIn(message);
     if (hardState !== null) this.#hardState = hardState;
     const { responses } = message;
     if (message.entries.length === 0) {
@@ -437,7 +423,6 @@ export class HostedReplica implements Replica {
     const hadCore = this.#node !== null;
     this.#node = null;
     this.#ready = false;
-    this.#heldHardState = null;
     this.#window.dropFrom(0);
     this.#feed.unload();
     const state = this.#context.journal.state(this.number);

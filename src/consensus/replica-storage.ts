@@ -7,15 +7,13 @@
 // index and term, and the state machine reads them from the journal (fold-feed.ts). Left to others: peers that lag (a
 // sole voter has none).
 
+import { entryBytes } from "../../raft/index.ts";
 import type { ConfState, Entry, HardState, NodeId, Snapshot, Storage } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
 import type { Journal } from "../journal/journal.ts";
 import { logIndex, type ReplicaNumber } from "../quantities.ts";
 import type { EntryWindow } from "./entry-window.ts";
 import type { Payload } from "./payload.ts";
-
-/** What the core's entryBytes() counts beside the payload. */
-const entryOverheadBytes = 16;
 
 export interface ReplicaStorageParts {
   readonly journal: Journal;
@@ -56,7 +54,7 @@ export class ReplicaStorage implements Storage<Payload> {
     let bytes = 0;
     for (let index = lo; index < end; index += 1) {
       const entry = index <= this.#recoveredLast ? this.#recovered(index) : this.#inWindow(index);
-      bytes += entry.bytes + entryOverheadBytes;
+      bytes += entryBytes(entry);
       if (page.length > 0 && bytes > maxBytes) break;
       page.push(entry);
     }

@@ -5,16 +5,6 @@ import type { HardState } from "../journal/journal.ts";
 import { logIndex, term } from "../quantities.ts";
 import type { Payload } from "./payload.ts";
 
-/** An election's storage message: nothing but this node's own vote rests on it. */
-export function isOwnElection(message: Message<Payload>): boolean {
-  return (
-    message.type === "MsgStorageAppend" &&
-    message.entries.length === 0 &&
-    message.responses.length > 0 &&
-    message.responses.every((r) => r.type === "MsgVoteResp" || r.type === "MsgPreVoteResp")
-  );
-}
-
 /** Null when it did not change. */
 export function hardStateIn(message: Message<Payload>): HardState | null {
   const { term: at, vote, commit } = message;
