@@ -121,6 +121,16 @@ const receipt = answer({
   timestamp: { type: "integer" },
 });
 
+const count: Schema = { type: "integer", minimum: 0 };
+
+/** Records of one partition by their first and last offset. */
+const range = answer({
+  partition: partitionSchema,
+  firstOffset: offsetSchema,
+  lastOffset: offsetSchema,
+  count: { type: "integer", minimum: 1 },
+});
+
 const topic = answer({
   name: text,
   topicId: text,
@@ -166,6 +176,22 @@ export const shapes = {
   PartialWriteAnswer: answer({
     receipts: listOf({ anyOf: [ref("Receipt"), answer({ error: ref("Problem") })] }),
   }),
+  WriteLine: {
+    description: `One line: a receipt; or the last line. done: all lines are appended. error: line is the first that is not, and the last that was looked at. count and ranges: receipts=summary; a range's count is less than its offsets where others wrote between`,
+    anyOf: [
+      ref("Receipt"),
+      answer({ done: { type: "boolean" }, count, ranges: listOf(range) }, ["ranges"]),
+      answer(
+        {
+          error: ref("Problem"),
+          line: { type: "integer", minimum: 1 },
+          count,
+          ranges: listOf(range),
+        },
+        ["count", "ranges"],
+      ),
+    ],
+  },
   AcceptedAnswer: answer({ accepted: { type: "integer", minimum: 1 } }),
   RecordRead: recordRead,
   ReadAnswer: answer({

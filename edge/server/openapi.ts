@@ -92,14 +92,17 @@ const problemContent = { [mediaTypes.problem]: { schema: ref("Problem") } };
 const refusalText = `A problem; code is one of ${Object.keys(codes).join(", ")}`;
 
 function response(answer: Answer): Json {
-  const { description, shape, mediaType = mediaTypes.json, headers = [] } = answer;
+  const { description, shape, mediaType = mediaTypes.json, also = {}, headers = [] } = answer;
   const hasBody = shape !== null || answer.mediaType !== undefined;
   const schema = shape === null ? {} : { schema: ref(shape) };
+  const others = Object.fromEntries(
+    Object.entries(also).map(([type, name]) => [type, { schema: ref(name) }]),
+  );
   const own = headers.map((name) => [name, { schema: { type: "string" } }]);
   return {
     description,
     headers: { ...headerRefs(), ...Object.fromEntries(own) },
-    ...(hasBody ? { content: { [mediaType]: schema } } : {}),
+    ...(hasBody ? { content: { [mediaType]: schema, ...others } } : {}),
   };
 }
 

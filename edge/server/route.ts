@@ -40,6 +40,8 @@ export interface Answer {
   /** null: no body, or one that is no JSON (`mediaType` says which). */
   readonly shape: ShapeName | null;
   readonly mediaType?: string;
+  /** Other media types of the same answer, each with its shape: of lines, the shape of one line. */
+  readonly also?: Readonly<Record<string, ShapeName>>;
   readonly headers?: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-// Writing: POST .../records, JSON or one raw record; one path into the broker and one way to tell the outcome.
+// Writing: POST .../records, JSON or one raw record (lines: ndjson-write.ts); one path into the broker and one way to tell the outcome.
 //
 //   body -> records -> placed by partition -> one batch a partition -> broker.produce -> receipts in request order
 //
@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import type {
   Acks,
+  AppendConditions,
   Appended,
   PartitionAppend,
   ProduceRequest,
@@ -20,10 +21,12 @@ import { headerNames, mediaTypes } from "../contract/names.ts";
 import { offsetSchema, timestampSchema } from "../contract/shapes.ts";
 import { wrongMediaType, type Call } from "./call.ts";
 import { CursorWriter } from "./cursor.ts";
+import { writeLines, type LinePlan } from "./ndjson-write.ts";
 import { placeRecords, type Placed } from "./placement.ts";
 import { problemOf } from "./problem.ts";
 import { rawRecord } from "./raw-record.ts";
-import { parseRecords, type RecordInput, type RecordsInput } from "./record-json.ts";
+import { receiptText, timestampOf } from "./receipts.ts";
+import { parseRecords, type RecordsInput } from "./record-json.ts";
 import { route, type Answer, type Fields, type Route } from "./route.ts";
 
 const writeQuery = {
@@ -38,6 +41,14 @@ const writeQuery = {
   key: { schema: { type: "string", description: "Raw record: its key as text" } },
   keyBase64: { schema: { type: "string", description: "Raw record: its key in base64" } },
   timestamp: { schema: { ...timestampSchema, description: "Raw record: ms since the epoch" } },
+  receipts: {
+    schema: {
+      type: "string",
+      enum: ["each", "summary"],
+      default: "each",
+      description: "Lines: a receipt a line, or ranges at the end only",
+    },
+  },
 } as const satisfies Fields;
 
 const writeHeaders = {
@@ -80,14 +91,17 @@ type WriteCall = Call<typeof writeQuery, typeof conditionHeaders>;
 
 const bodies = {
   [mediaTypes.json]: "WriteRequest",
+  [mediaTypes.lines]: "RecordWritten",
   [mediaTypes.bytes]: null,
   [mediaTypes.text]: null,
 } as const;
 
 const answers: Readonly<Record<number, Answer>> = {
   200: {
-    description: "All are committed; receipts in request order",
+    description:
+      "All are committed; receipts in request order. Lines: one receipt a line, the last line says how it ended; without it the outcome is unknown",
     shape: "WriteAnswer",
+    also: { [mediaTypes.lines]: "WriteLine" },
     headers: [
       headerNames.topicCreated,
       headerNames.idempotencyReplayed,
@@ -133,6 +147,7 @@ export const writeRoutes: readonly Route[] = [
 async function handleWrite(call: WriteCall): Promise<Response> {
   const refused = contradiction(call);
   if (refused !== null) return call.refuse(refused);
+  if (call.mediaType === mediaTypes.lines) return writeLines(call, planOf(call));
   const bytes = await call.body();
   if (!(bytes instanceof Uint8Array)) return call.refuse(bytes);
   const input = parseBody(call, bytes);
@@ -150,7 +165,8 @@ function contradiction(call: WriteCall): Refusal | null {
   const type = call.mediaType;
   if (type === mediaTypes.form) return refuse("unsupported_media_type", correctedCommand(call));
   const raw = type === mediaTypes.bytes || type === mediaTypes.text;
-  if (!raw && type !== mediaTypes.json) return wrongMediaType(type, call.route);
+  const lines = type === mediaTypes.lines;
+  if (!raw && !lines && type !== mediaTypes.json) return wrongMediaType(type, call.route);
   const { key, keyBase64, timestamp, acks } = call.query;
   const ofRaw = key ?? keyBase64 ?? timestamp ?? call.header[headerNames.recordHeaders];
   if (!raw && ofRaw !== undefined) {
@@ -167,7 +183,42 @@ function contradiction(call: WriteCall): Refusal | null {
     );
   }
   const producer = producerOf(call);
-  return producer !== undefined && "ok" in producer ? producer : null;
+  if (producer !== undefined && "ok" in producer) return producer;
+  return lines ? notOfLines(call) : ofLines(call);
+}
+
+/** A stream is answered line by line, and nobody can hold it whole to answer it again. */
+function notOfLines({ query, header }: WriteCall): Refusal | null {
+  if (header[headerNames.idempotencyKey] !== undefined) {
+    const detail = `Idempotency-Key is for whole bodies; a stream of ${mediaTypes.lines} goes on behind its last receipt`;
+    return refuse("invalid_request", detail);
+  }
+  if (query.acks !== "0") return null;
+  return refuse(
+    "invalid_request",
+    `${mediaTypes.lines} is answered with receipts: acks must be all or 1`,
+  );
+}
+
+function ofLines({ query }: WriteCall): Refusal | null {
+  if (query.receipts === undefined) return null;
+  return refuse("invalid_request", `receipts is for bodies of ${mediaTypes.lines}`);
+}
+
+/** What holds for every batch of a stream of lines; contradiction() has passed. */
+function planOf(call: WriteCall): LinePlan {
+  const producer = producerOf(call);
+  return {
+    acks: acksOf[call.query.acks ?? "all"],
+    receipts: call.query.receipts ?? "each",
+    conditions: conditionsOf(call),
+    producer: producer === undefined || "ok" in producer ? undefined : producer,
+  };
+}
+
+function conditionsOf({ header }: WriteCall): AppendConditions | null {
+  const expectedOffset = header[headerNames.expectedOffset];
+  return expectedOffset === undefined ? null : { expectedOffset };
 }
 
 /** The three producer headers, all or none. */
@@ -245,15 +296,13 @@ function buildAppends(
     const detail = `Cannot append ${sizes[large]} bytes to ${view.name}-${partition} as one batch: max.message.bytes is ${view.maxMessageBytes}; send fewer records a request or raise it`;
     return refuse("message_too_large", detail, { members: { partition } });
   }
-  const expectedOffset = call.header[headerNames.expectedOffset];
+  const conditions = conditionsOf(call);
   const producer = producerOf(call);
   const options = producer === undefined || "ok" in producer ? {} : { producer };
   return placed.groups.map(({ partition, records }, at) => {
     const batch = call.services.slabs.allocate(sizes[at]);
     buildBatch(batch.bytes, records, options);
-    return expectedOffset === undefined
-      ? { partition, batch }
-      : { partition, batch, conditions: { expectedOffset } };
+    return conditions === null ? { partition, batch } : { partition, batch, conditions };
   });
 }
 
@@ -304,23 +353,11 @@ function receiptsOf(call: WriteCall, placed: Placed, outcomes: readonly Outcome[
       : `{"error":${JSON.stringify(problemOf(outcome, call.visit.requestId))}}`;
     for (let i = 0; i < records.length; i++) {
       texts[places[i]] = outcome.ok
-        ? receipt(partition, outcome.baseOffset + i, timestampOf(outcome, records[i]))
+        ? receiptText(partition, outcome.baseOffset + i, timestampOf(outcome, records[i]))
         : problem;
     }
   });
   return texts.join(",");
-}
-
-function receipt(partition: number, offset: number, timestamp: number): string {
-  return `{"partition":${partition},"offset":${offset},"timestamp":${timestamp}}`;
-}
-
-/** A replay says what the first answer said: then the clock stamped all records that brought no timestamp alike, and
- *  unless others of the batch are dated into the future, that stamp is the batch's largest. */
-function timestampOf(appended: Appended, record: RecordInput): number {
-  const { logAppendTime, duplicate, maxTimestamp } = appended;
-  if (logAppendTime >= 0) return logAppendTime;
-  return duplicate && !record.dated ? (maxTimestamp ?? record.timestamp) : record.timestamp;
 }
 
 function tellIdempotency(call: WriteCall, outcomes: readonly Outcome[]): void {

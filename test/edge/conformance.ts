@@ -47,8 +47,10 @@ export function checkAnswer(
   }
   if (mediaType.schema === undefined || answer.text === "") return;
   const validate = validatorOf(mediaType.schema);
-  if (!validate(JSON.parse(answer.text))) {
-    throw new Error(`${where}: ${ajv.errorsText(validate.errors)} in ${answer.text}`);
+  const lines = answer.contentType === "application/x-ndjson";
+  for (const text of lines ? answer.text.trimEnd().split("\n") : [answer.text]) {
+    if (validate(JSON.parse(text))) continue;
+    throw new Error(`${where}: ${ajv.errorsText(validate.errors)} in ${text}`);
   }
 }
 

@@ -161,14 +161,16 @@ describe("one raw record", () => {
     expect(json.detail).toContain("/v1/topics/t/records");
   });
 
-  test.each(["", "application/x-ndjson", "application/vnd.rivulet.record-batch", "text/html"])(
+  test.each(["", "application/ndjson", "application/vnd.rivulet.record-batch", "text/html"])(
     "content type %p is 415 and names what is taken",
     async (type) => {
       const { status, json } = await node.ask("POST /v1/topics/t/records", new Uint8Array(1), {
         "content-type": type,
       });
       expect(status).toBe(415);
-      expect(json.detail).toContain("application/json, application/octet-stream, text/plain");
+      expect(json.detail).toContain(
+        "application/json, application/x-ndjson, application/octet-stream, text/plain",
+      );
     },
   );
 });
