@@ -53,9 +53,7 @@ export class Admission {
     if (state !== "full" && state !== "failed") return null;
     // Asked for its words only here: they cost 0.5 us, more than the rest of an admission.
     const { detail } = this.#journal.health();
-    if (state === "full") {
-      return refuse("storage_full", `Cannot append: ${detail}`, { retryAfterMs: storageRetryMs });
-    }
-    return refuse("storage_failed", `Cannot append: ${detail}`);
+    if (state === "full") return refuse("storage_full", detail, { retryAfterMs: storageRetryMs });
+    return refuse("storage_failed", detail);
   }
 }

@@ -15,7 +15,7 @@ import type { Journal, ReplicaState } from "../journal/journal.ts";
 import type { ReplicaNumber } from "../quantities.ts";
 import type { World } from "../world.ts";
 import { Admission } from "./admission.ts";
-import { HostedReplica } from "./hosted-replica.ts";
+import { asFault, HostedReplica } from "./hosted-replica.ts";
 import { committedIn } from "./positions.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { Replica, ReplicaHost, StateMachine } from "./replica.ts";
@@ -92,7 +92,15 @@ export class Host implements ReplicaHost {
     const commit = committedIn(state);
     if (commit > state.lastIndex) throw lostTail(state, commit);
     const replica = this.#host(state, machine);
-    await replica.recoverTail();
+    try {
+      await replica.recoverTail();
+    } catch (error) {
+      // The next open() begins anew; this one's core, should it still run, must not write beside it.
+      replica.end(asFault(error));
+      await replica.settled();
+      if (this.#replicas.get(number) === replica) this.#replicas.delete(number);
+      throw error;
+    }
     return replica;
   }
 

@@ -457,7 +457,8 @@ function notLeader(groupId: string, expected: Term, role: Role): Refusal {
   return refuse("not_leader_or_follower", detail);
 }
 
-function asFault(reason: unknown): Fault {
+/** What was thrown, as a fault whose effects are not known. */
+export function asFault(reason: unknown): Fault {
   if (reason instanceof Fault) return reason;
   const detail = "Cannot write: an unexpected error was met";
   return new Fault("storage_failed", detail, { cause: reason, sideEffects: "unknown" });

@@ -172,6 +172,34 @@ describe("open()", () => {
     expect(machines[0].applied).toEqual([2, 3, 4]);
   });
 
+  test("an open that failed can be tried again, and says the same", async () => {
+    const w = world();
+    let journal = new ArrayJournal(w);
+    const { replica } = await commands(w, hostOf(w, journal), "a/0", 3);
+    journal.forgetCommit(replica.number);
+    journal = journal.crash();
+    const again = hostOf(w, journal);
+    const open = () => outcomeOf(w.until(again.open("a/0", new Recorder())));
+    journal.damaged.add(2);
+    for (let attempt = 1; attempt <= 2; attempt += 1) {
+      // The disk takes no write, and what stands behind the recorded commit cannot be read either.
+      journal.failNext = new Fault("storage_full", "no room");
+      expect(await open()).toMatchObject({ code: "storage_damaged" });
+    }
+    journal.damaged.clear();
+    expect(await open()).toMatchObject({ groupId: "a/0", commitIndex: 5 });
+  });
+
+  test("a refusal says in the journal's own words, once, why the disk takes nothing", async () => {
+    const w = world();
+    const journal = new ArrayJournal(w);
+    const { replica } = await commands(w, hostOf(w, journal), "a/0", 1);
+    for (const state of ["full", "failed"] as const) {
+      journal.healthState = state;
+      expect(replica.admit(1)).toMatchObject({ code: `storage_${state}`, detail: state });
+    }
+  });
+
   test("halts when acknowledged entries are gone", async () => {
     const w = world();
     let journal = new ArrayJournal(w);
