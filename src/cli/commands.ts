@@ -256,4 +256,19 @@ export const commands: readonly Command[] = [
     ],
     load: async () => (await import("./status.ts")).status,
   },
+  {
+    name: "completion",
+    positionals: ["SHELL"],
+    summary: "Teach a shell (bash, zsh, fish) to complete this command",
+    about:
+      "Prints a script for bash, zsh or fish: with it, TAB completes commands, options, their values and, when the node\n" +
+      "answers quickly, the names of topics. The command must be on the PATH as rivulet.",
+    options: [],
+    examples: [
+      [`eval "$(rivulet completion bash)"`, "bash, this terminal; in ~/.bashrc every new one"],
+      [`eval "$(rivulet completion zsh)"`, "zsh; in ~/.zshrc behind the line that calls compinit"],
+      ["rivulet completion fish > ~/.config/fish/completions/rivulet.fish", "fish"],
+    ],
+    load: async () => (await import("./completion.ts")).completion,
+  },
 ];
