@@ -7,10 +7,10 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import root from "../../package.json" with { type: "json" };
 
 const here = import.meta.dirname;
 const top = join(here, "../..");
+const root = JSON.parse(readFileSync(join(top, "package.json"), "utf8")) as Record<string, unknown>;
 
 export interface Sizes {
   /** Bytes of the module as packed, its comments among them. */
@@ -22,13 +22,13 @@ export interface Sizes {
 
 const manifest = {
   name: "@rivulet/client",
-  version: root.version,
+  version: root["version"],
   description: "Client of Rivulet, a distributed commit log: fetch alone, no dependency",
   keywords: ["rivulet", "commit-log", "event-streaming", "edge", "workers"],
-  license: root.license,
+  license: root["license"],
   type: "module",
   sideEffects: false,
-  engines: root.engines,
+  engines: root["engines"],
   exports: { ".": { types: "./types/client/client.d.ts", default: "./client.js" } },
   files: ["client.js", "types"],
 } as const;
@@ -62,17 +62,19 @@ export async function bundle(form: "readable" | "minified"): Promise<string> {
 
 async function writeTypes(dir: string): Promise<void> {
   const flags = [
-    ...["--ignoreConfig", "--declaration", "--emitDeclarationOnly"],
-    ...["--allowImportingTsExtensions", "--strict", "--skipLibCheck"],
-    ...["--target", "esnext", "--module", "preserve", "--moduleResolution", "bundler"],
-    ...["--lib", "esnext,dom,dom.iterable", "--types", "", "--rootDir", join(top, "edge")],
-    ...["--outDir", dir],
-  ];
+    "--ignoreConfig --declaration --emitDeclarationOnly --allowImportingTsExtensions --strict",
+    "--skipLibCheck --target esnext --module preserve --moduleResolution bundler",
+    "--lib esnext,dom,dom.iterable",
+  ].flatMap((line) => line.split(" "));
+  const places = ["--types", "", "--rootDir", join(top, "edge"), "--outDir", dir];
   const compiler = join(top, "node_modules/typescript/bin/tsc");
-  const child = Bun.spawn([process.execPath, compiler, ...flags, join(here, "client.ts")], {
-    cwd: top,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = Bun.spawn(
+    [process.execPath, compiler, ...flags, ...places, join(here, "client.ts")],
+    {
+      cwd: top,
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   const said = await new Response(child.stdout).text();
   if ((await child.exited) !== 0) throw new Error(`The types do not build:\n${said}`);
   for (const name of readdirSync(dir, { recursive: true, encoding: "utf8" })) {

@@ -179,10 +179,10 @@ const checks: Readonly<Record<string, Check>> = {
     const client = module.connect(url);
     await client.admin.ensureTopic(topic);
     const waiting = client.read(topic, { from: "latest", waitMs: 10_000 });
-    // The poll may begin after the write: then it sees nothing, and the next write wakes it.
-    let page = null;
-    void waiting.then((found) => (page = found));
-    while (page === null) await client.send(topic, { value: "now" });
+    // The poll may begin after a write: then it does not see it, and the next one wakes it.
+    const answered = waiting.then(() => true);
+    do await client.send(topic, { value: "now" });
+    while (!(await Promise.race([answered, Promise.resolve(false)])));
     same((await waiting).records[0].text(), "now");
   },
 

@@ -1,7 +1,7 @@
 // A Worker in workerd, the runtime of Cloudflare's Workers, on a free port.
 
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** A program, or a script that finds it, as the package manager left it. */
 const workerd = join(import.meta.dirname, "../../../node_modules/.bin/workerd");
@@ -17,8 +17,10 @@ export async function startWorker(
   modules: Readonly<Record<string, string>>,
   bindings: Readonly<Record<string, string>> = {},
 ): Promise<RunningWorker> {
-  mkdirSync(dir, { recursive: true });
-  for (const [name, text] of Object.entries(modules)) writeFileSync(join(dir, name), text);
+  for (const [name, text] of Object.entries(modules)) {
+    mkdirSync(dirname(join(dir, name)), { recursive: true });
+    writeFileSync(join(dir, name), text);
+  }
   const config = join(dir, "worker.capnp");
   writeFileSync(config, configText(Object.keys(modules), bindings));
   const child = Bun.spawn([workerd, "serve", config, "--control-fd=1"], {
