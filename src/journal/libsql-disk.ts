@@ -22,6 +22,7 @@ import type {
   DiskRow,
   SealedHead,
   SealPlan,
+  StopIndex,
 } from "./disk.ts";
 import { folderBytes } from "./file-names.ts";
 import { buffersOf, RowPacker, unpackHeads, unpackRows } from "./workers/packed-rows.ts";
@@ -129,13 +130,13 @@ export class LibsqlDisk implements Disk {
     return { freeBytes: volume.bavail * volume.bsize, usedBytes };
   }
 
-  async close(): Promise<void> {
+  async close(index: StopIndex | null = null): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     const others = [...this.#readers, this.#janitor];
     try {
       for (const port of others) await port?.idle();
-      await this.#writer.call("close", null);
+      await this.#writer.call("close", index);
     } finally {
       for (const port of [...others, this.#writer]) port?.terminate();
     }

@@ -20,6 +20,7 @@ import {
   type SealedHead,
   type SealPlan,
   type Span,
+  type StopIndex,
 } from "./disk.ts";
 import { entryKinds, type Damage } from "./journal.ts";
 import { parseName } from "./journal-files.ts";
@@ -60,6 +61,8 @@ export class MemoryDisk implements Disk {
   readonly platter: Platter;
   /** Rows that read as damaged: "file/lsn". */
   readonly damagedRows = new Set<string>();
+  /** Of the last clean stop, with the files as they were. */
+  #index: { readonly bytes: Uint8Array; readonly files: string } | null = null;
   #closed = true;
 
   constructor(platter: Platter) {
@@ -82,7 +85,16 @@ export class MemoryDisk implements Disk {
       storedRows(file).flatMap((row) => this.#damageOf(name, row) ?? []),
     );
     const cleanStop = last?.kind === factKinds.cleanStop;
-    return Promise.resolve({ sealed, unsealed, damage, cleanStop });
+    const whole = cleanStop && damage.length === 0 && this.#index?.files === this.#inventory();
+    const index = whole ? this.#index!.bytes : null;
+    this.#index = null;
+    return Promise.resolve({ sealed, unsealed, damage, cleanStop, index });
+  }
+
+  /** Names and numbers of rows: what a stop index was made for. */
+  #inventory(): string {
+    const files = [...this.platter].map(([name, file]) => `${name} ${storedRows(file).length}`);
+    return files.sort().join("\n");
   }
 
   #unsealed(name: string): DiskInventory["unsealed"][number] {
@@ -201,8 +213,11 @@ export class MemoryDisk implements Disk {
     return Promise.resolve({ freeBytes: Number.MAX_SAFE_INTEGER, usedBytes });
   }
 
-  close(): Promise<void> {
+  close(index: StopIndex | null = null): Promise<void> {
     this.#closed = true;
+    const same = index?.files.length === this.platter.size;
+    const known = same && index.files.every((name) => this.platter.has(name));
+    this.#index = known ? { bytes: index.bytes, files: this.#inventory() } : null;
     return Promise.resolve();
   }
 

@@ -1,6 +1,6 @@
 // Opens the journal over a disk: recovery, the barrier, then the parts that the Journal's verbs are made of.
 //
-//   inventory -> recover() -> [new file, when there is none or the active one is damaged] -> barrier row, FULL -> Journal
+//   inventory -> recover(), or the stop index -> [new file, when there is none or the active one is damaged] -> barrier row, FULL -> Journal
 //
 // Promise: journal.ts. The barrier comes before anything is acknowledged or voted: what recovery saw may have been in
 // the operating system's cache only, and a vote must not be given on it twice. Left to others: see each part's head.
@@ -10,7 +10,7 @@ import type { Slice, SlabPool } from "../bytes/slab.ts";
 import { Fault } from "../errors.ts";
 import { replicaNumber, type LogIndex, type ReplicaNumber, type Term } from "../quantities.ts";
 import type { World } from "../world.ts";
-import type { Disk } from "./disk.ts";
+import type { Disk, StopIndex } from "./disk.ts";
 import { Janitor } from "./janitor.ts";
 import { JournalFiles, rowOverheadBytes, type JournalFile } from "./journal-files.ts";
 import type {
@@ -31,6 +31,7 @@ import { ReplicaLog, startsLater } from "./replica-log.ts";
 import { journalSettings, type JournalSettings } from "./settings.ts";
 import { SpaceWatch } from "./space-watch.ts";
 import { TailCache } from "./tail-cache.ts";
+import { makeIndex, restoreIndex } from "./stop-index.ts";
 import { stepsOf } from "./write-steps.ts";
 import { holdsData, Writer } from "./writer.ts";
 
@@ -46,7 +47,10 @@ export interface OpenJournalOptions extends Partial<JournalSettings> {
 export async function openJournal(options: OpenJournalOptions): Promise<Journal> {
   const { disk } = options;
   const files = new JournalFiles();
-  const recovered = recover(await disk.open(), files);
+  const inventory = await disk.open();
+  const { index = null } = inventory;
+  const recovered =
+    index === null ? recover(inventory, files) : restoreIndex(inventory, index, files);
   const journal = new OpenJournal(options, files, recovered);
   await journal.start(recovered.rollWanted || files.all().at(-1)?.state !== "active");
   return journal;
@@ -344,11 +348,21 @@ class OpenJournal implements Journal {
     return this.#closing;
   }
 
+  /** Null while anything is damaged: the next start looks at every row again. */
+  #index(): StopIndex | null {
+    const files = this.#files;
+    const damaged = files.all().some((file) => file.damaged) || this.#noted() !== "";
+    const whole = [...this.#logs.values()].every((log) => log.damage.length === 0);
+    if (this.#writer.fault !== null || damaged || !whole) return null;
+    const { nextLsn } = this.#writer;
+    return makeIndex({ logs: this.#logs.values(), files, nextReplica: this.#nextReplica, nextLsn });
+  }
+
   async #close(): Promise<void> {
     this.#space.close();
     this.#janitor.close();
     await this.#writer.close();
     this.#cache.clear(this.#logs.values());
-    await this.#disk.close();
+    await this.#disk.close(this.#index());
   }
 }

@@ -133,6 +133,7 @@ export class Segment {
 
 /** Columns per row in the table: lsn, base offset, count and kind, max timestamp, batch bytes. */
 const stride = 5;
+export const rowCells = stride;
 const kindsMax = 64;
 const firstCapacity = 2;
 
@@ -145,6 +146,20 @@ export class RowTable {
   /** `origin` is the index of the first row that will be pushed. */
   constructor(origin: number) {
     this.#origin = origin;
+  }
+
+  /** A table that goes on from these cells (borrowed until it outgrows them). */
+  static of(origin: number, cells: Float64Array<ArrayBuffer>): RowTable {
+    const table = new RowTable(origin);
+    table.#cells = cells;
+    table.#count = cells.length / stride;
+    return table;
+  }
+
+  /** Cells of the rows from first to last, borrowed. */
+  cells(first: number, last: number): Float64Array {
+    const at = this.#position(first);
+    return this.#cells.subarray(at, this.#position(last) + stride);
   }
 
   push(row: IndexedRow): void {

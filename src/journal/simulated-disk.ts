@@ -19,6 +19,7 @@ import type {
   DiskRow,
   SealedHead,
   SealPlan,
+  StopIndex,
 } from "./disk.ts";
 import {
   MemoryDisk,
@@ -245,9 +246,9 @@ export class SimulatedDisk implements Disk {
   }
 
   /** What is still under way ends with the Workers: it never settles. */
-  close(): Promise<void> {
+  close(index: StopIndex | null = null): Promise<void> {
     this.#life++;
     this.#pending.clear();
-    return this.#disk.close();
+    return this.#disk.close(index);
   }
 }

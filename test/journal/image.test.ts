@@ -1,7 +1,7 @@
 // The image: every chunk twice, so that no single damaged place in a file takes the state of all replicas along.
 
 import { afterAll, expect, test } from "bun:test";
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSlabPool } from "../../src/bytes/slab-pool.ts";
 import type { DiskRow } from "../../src/journal/disk.ts";
@@ -49,10 +49,9 @@ test("an image is whole when one copy of each chunk is, whichever it is", () => 
 });
 
 const replicas = 120;
-const dir = temp.dir("journal");
 const slabs = createSlabPool({ slabBytes: 64 * 1024 });
 
-function opened(): Promise<Journal> {
+function opened(dir: string): Promise<Journal> {
   const disk = new LibsqlDisk({ dir, slabs, world: systemWorld });
   return openJournal({ world: systemWorld, disk, slabs, freeBytesMin: 0, fileRowsMax: 1_000 });
 }
@@ -67,8 +66,8 @@ async function append(journal: Journal, replica: ReplicaNumber): Promise<void> {
 }
 
 /** The only unsealed file of a journal of many replicas: everything that a start knows of them is its image. */
-async function onlyImage(): Promise<string> {
-  const journal = await opened();
+async function onlyImage(dir: string): Promise<void> {
+  const journal = await opened(dir);
   const all = Array.from({ length: replicas }, (_, i) =>
     journal.createReplica({ groupId: `topic-${i}/0`, incarnation: 1 }),
   );
@@ -76,19 +75,23 @@ async function onlyImage(): Promise<string> {
   while (figure("rolls") < 2) await Promise.all(all.map((replica) => append(journal, replica)));
   while (figure("files_removed") < figure("rolls") - 1) await append(journal, all[0]);
   await journal.close();
-  const files = readdirSync(dir).filter((name) => /^journal-.*-wal$/.test(name));
-  expect(files.length).toBe(1);
-  return join(dir, files[0]);
 }
 
 test("a ruined page in the only image is told, and costs nothing", async () => {
-  const wal = await onlyImage();
+  const source = temp.dir("source");
+  await onlyImage(source);
+  // A copy: handles of the source that were not collected yet would share what they know of its WAL.
+  const dir = temp.dir("ruined");
+  cpSync(source, dir, { recursive: true });
+  const files = readdirSync(dir).filter((name) => /^journal-.*-wal$/.test(name));
+  expect(files.length).toBe(1);
+  const wal = join(dir, files[0]);
   const bytes = readFileSync(wal);
   const at = bytes.indexOf("topic-50/0");
   expect(at).toBeGreaterThan(0);
   bytes.fill(0xee, at, at + 64);
   writeFileSync(wal, bytes);
-  const journal = await opened();
+  const journal = await opened(dir);
   const found = [...journal.replicas()];
   expect(found.length).toBe(replicas);
   expect(found.filter(({ damage }) => damage.length > 0)).toEqual([]);

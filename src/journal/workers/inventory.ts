@@ -29,7 +29,7 @@ import { walkWal } from "../wal-walk.ts";
 import { openSqlite, type Connection } from "../sqlite.ts";
 import { RowPacker, type PackedRows } from "./packed-rows.ts";
 import { readCatalogue, updateCatalogue } from "./catalogue.ts";
-import { isUntouched, takeCleanStop, type CleanStop } from "./clean-stop.ts";
+import { isUntouched, takeCleanStop, takeIndex, type CleanStop } from "./clean-stop.ts";
 import { detailOf, fileDamage, rowDamage } from "./damage.ts";
 import type { FoundFile, Inventory } from "./protocol.ts";
 import { headColumns, rowColumns, storedDamage, storedRow, type StoredRow } from "./row-sql.ts";
@@ -49,6 +49,13 @@ export function takeInventory(
   const sealed = scan.sealedHeads();
   dropReplaced(dir, sealed);
   const left = listFiles(dir).unsealed;
+  const index = options.batches === "skip" ? takeIndex(dir, clean) : null;
+  const whole = index !== null && clean !== null && scan.damage.length === 0;
+  if (
+    whole &&
+    left.every((name, i) => endsAt(dir, name, lsnRange(name, left[i + 1] ?? null, clean).last))
+  )
+    return indexedInventory(dir, { sealed, unsealed: left, index, lastLsn: clean.lastLsn });
   const emptyIsFine = left.length > 1 || sealed.length === 0;
   const unsealed = left.flatMap((name, i) =>
     scan.unsealedFile(name, { ...lsnRange(name, left[i + 1] ?? null, clean), emptyIsFine }),
@@ -62,7 +69,40 @@ export function takeInventory(
     mended: scan.mended,
     cleanStop: scan.lastKind === factKinds.cleanStop,
     lastLsn: scan.lastLsn,
+    index: null,
   };
+}
+
+/** The first connection to a file sums its whole WAL, frame by frame, and ends it at the first frame that fails: where
+ *  the row is there that must be last, all are as they were written. */
+function endsAt(dir: string, name: string, lsn: number | null): boolean {
+  const connection = openSqlite(pathOf(dir, name), "ro");
+  try {
+    checkVersion(connection, "journal");
+    return connection.scalar("SELECT max(lsn) FROM entry") === lsn;
+  } catch (error) {
+    if (error instanceof Fault && error.code === "storage_damaged") return false;
+    throw error;
+  } finally {
+    connection.close();
+  }
+}
+
+/** The index tells everything of the unsealed files. */
+function indexedInventory(
+  dir: string,
+  found: {
+    readonly sealed: readonly SealedHead[];
+    readonly unsealed: readonly string[];
+    readonly index: Uint8Array<ArrayBuffer>;
+    readonly lastLsn: number;
+  },
+): ReturnType<typeof takeInventory> {
+  const unsealed = found.unsealed.map((name) => {
+    const fileBytes = bytesOnDisk(pathOf(dir, name));
+    return { name, fileBytes, rows: new RowPacker(0, 0).finish() };
+  });
+  return { ...found, unsealed, groups: [], damage: [], mended: [], cleanStop: true };
 }
 
 /** A complete sealed file wins over its inputs: the crash came between its rename and their deletion. */

@@ -2,7 +2,7 @@
 //
 // Promise: plain data only, shared memory handed over once a slab. Left to others: what the answers mean.
 
-import type { DiskCommit, DiskRead, SealedHead, SealPlan } from "../disk.ts";
+import type { DiskCommit, DiskRead, SealedHead, SealPlan, StopIndex } from "../disk.ts";
 import type { Damage } from "../journal.ts";
 import type { PackedRows } from "./packed-rows.ts";
 
@@ -31,6 +31,7 @@ export interface Inventory {
   readonly damage: readonly Damage[];
   readonly mended: readonly string[];
   readonly cleanStop: boolean;
+  readonly index: Uint8Array<ArrayBuffer> | null;
 }
 
 export interface ReadAnswer {
@@ -50,7 +51,7 @@ export type WriterVerbs = {
   readonly read: { readonly body: DiskRead; readonly answer: ReadAnswer };
   /** The files are deleted: lets their guards go. */
   readonly forget: { readonly body: readonly string[]; readonly answer: null };
-  readonly close: { readonly body: null; readonly answer: null };
+  readonly close: { readonly body: StopIndex | null; readonly answer: null };
 };
 
 export type ReaderVerbs = {

@@ -38,10 +38,9 @@ serveVerbs<WriterVerbs>({
       const whole = !inventory.damage.some((one) => one.file === newest.name);
       active = new ActiveFile(dir, newest.name, whole ? lastLsn : null);
     }
-    return new Transferred(
-      inventory,
-      inventory.unsealed.flatMap(({ rows }) => buffersOf(rows)),
-    );
+    const rows = inventory.unsealed.flatMap((file) => buffersOf(file.rows));
+    const index = inventory.index === null ? [] : [inventory.index.buffer];
+    return new Transferred(inventory, [...rows, ...index]);
   },
   roll(body) {
     const next = takeSpare(folder, body.name, active?.lastLsn ?? null);
@@ -69,8 +68,8 @@ serveVerbs<WriterVerbs>({
     }
     return null;
   },
-  close() {
-    if (active !== null && lastKind === factKinds.cleanStop) markCleanStop(folder, active);
+  close(index) {
+    if (active !== null && lastKind === factKinds.cleanStop) markCleanStop(folder, active, index);
     active?.close();
     active = null;
     return null;
