@@ -121,6 +121,13 @@ const receipt = answer({
   timestamp: { type: "integer" },
 });
 
+const partitionRead = answer({
+  partition: partitionSchema,
+  nextOffset: offsetSchema,
+  highWatermark: offsetSchema,
+  logStartOffset: offsetSchema,
+});
+
 const count: Schema = { type: "integer", minimum: 0 };
 
 /** Records of one partition by their first and last offset. */
@@ -197,15 +204,17 @@ export const shapes = {
   ReadAnswer: answer({
     records: listOf(ref("RecordRead")),
     cursor: text,
-    partitions: listOf(
-      answer({
-        partition: partitionSchema,
-        nextOffset: offsetSchema,
-        highWatermark: offsetSchema,
-        logStartOffset: offsetSchema,
-      }),
-    ),
+    partitions: listOf(partitionRead),
   }),
+  ReadLine: {
+    description:
+      "One line: a record; or the last line. done: this is all up to where the log ended at the beginning. error: why it ended before. cursor: where to go on",
+    anyOf: [
+      ref("RecordRead"),
+      answer({ done: { type: "boolean" }, count, cursor: text, partitions: listOf(partitionRead) }),
+      answer({ error: ref("Problem"), cursor: text }),
+    ],
+  },
   Problem: problem,
   NewTopic: {
     type: "object",

@@ -12,7 +12,6 @@ import type { Broker } from "../../src/broker/broker.ts";
 import type { SlabPool } from "../../src/bytes/slab.ts";
 import { Fault, refusalOf, refuse, type Refusal } from "../../src/errors.ts";
 import type { World } from "../../src/world.ts";
-import { headerNames } from "../contract/names.ts";
 import { openCall, refuseVisit } from "./call.ts";
 import { BodyDecoder } from "./content-encoding.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -27,7 +26,7 @@ import type { DoorOptions, Services } from "./services.ts";
 import { tailRoutes } from "./tail.ts";
 import { TailHub } from "./tail-hub.ts";
 import { topicRoutes } from "./topics.ts";
-import { openVisit, type RequestInfo, type Visit } from "./visit.ts";
+import { openVisit, traceparentOf, type RequestInfo, type Visit } from "./visit.ts";
 import { Waiters } from "./waiters.ts";
 import { writeRoutes } from "./write.ts";
 
@@ -182,7 +181,7 @@ function logAnswer(
     level: unexpected ? "error" : status >= 500 ? "warn" : "debug",
     message: unexpected ? "A request met an unexpected error" : "Request answered",
     requestId: visit.requestId,
-    traceparent: visit.headers[headerNames.traceparent] ?? null,
+    traceparent: traceparentOf(visit),
     method: visit.request.method,
     path: visit.path,
     status,

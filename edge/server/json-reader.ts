@@ -7,6 +7,15 @@
 /** The text is not JSON, or nests too deep. Thrown by the reader, caught where the reading began. */
 export class JsonFault extends Error {
   override readonly name = "JsonFault";
+  readonly column: number;
+  /** What was wanted and found there. */
+  readonly what: string;
+
+  constructor({ line, column }: { readonly line: number; readonly column: number }, what: string) {
+    super(`line ${line}, column ${column}: ${what}`);
+    this.column = column;
+    this.what = what;
+  }
 }
 
 /** Levels of [] and {} that a body may have. */
@@ -126,7 +135,7 @@ export class JsonReader {
     const column = this.at - before.lastIndexOf("\n");
     const found = this.text[this.at];
     const what = found === undefined ? "the end of the body" : JSON.stringify(found);
-    throw new JsonFault(`line ${line}, column ${column}: wanted ${wanted}, found ${what}`);
+    throw new JsonFault({ line, column }, `wanted ${wanted}, found ${what}`);
   }
 
   /** The next character that is no white space, not eaten; NaN at the end. */

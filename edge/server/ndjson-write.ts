@@ -19,11 +19,11 @@ import { encodeUtf8 } from "../../src/bytes/unicode.ts";
 import { refuse, refusalOf, type Refusal } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { batchBytes, buildBatch, type BatchProducer } from "../../src/records/batch-builder.ts";
-import { headerNames, mediaTypes } from "../contract/names.ts";
-import { respond } from "./answer-heads.ts";
+import { headerNames } from "../contract/names.ts";
 import type { Call } from "./call.ts";
-import { answerEncoding, bodyEncoding, encodeStream } from "./content-encoding.ts";
+import { bodyEncoding } from "./content-encoding.ts";
 import type { Deadline } from "./deadlines.ts";
+import { linesAnswer } from "./lines-answer.ts";
 import { LineIntake } from "./ndjson-intake.ts";
 import { LineRecords, type LineBatch } from "./ndjson-records.ts";
 import { checkPartitions, placeRecords, type Placed } from "./placement.ts";
@@ -51,16 +51,6 @@ export async function writeLines(call: Call, plan: LinePlan): Promise<Response> 
   if (first.refused === null) return linesAnswer(call, writer.stream(first));
   intake.stop(first.refused);
   return call.refuse(first.refused);
-}
-
-/** An answer of lines that is made as it is read. */
-export function linesAnswer(call: Call, lines: ReadableStream<Uint8Array>): Response {
-  const encoding = answerEncoding(call.visit.headers["accept-encoding"]);
-  // Proxies that hold back what is small would hold back the receipts.
-  call.setHeader("x-accel-buffering", "no");
-  if (encoding !== null) call.setHeader("content-encoding", encoding);
-  const head = { status: 200, type: mediaTypes.lines };
-  return respond(call.visit, head, encoding === null ? lines : encodeStream(lines, encoding));
 }
 
 interface Step {

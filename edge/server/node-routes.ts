@@ -4,6 +4,7 @@ import { limits } from "../../src/limits.ts";
 import { mediaTypes } from "../contract/names.ts";
 import { respond } from "./answer-heads.ts";
 import type { Call } from "./call.ts";
+import { docsPage, type ShownDocument } from "./docs-page.ts";
 import { metricsPage } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { route, type Route } from "./route.ts";
@@ -72,6 +73,25 @@ export const nodeRoutes: readonly Route[] = [
     answers: { 200: { description: "OpenAPI 3.1", shape: null, mediaType: mediaTypes.json } },
     handle: (call) => call.text(200, openApiText(call)),
   }),
+  route({
+    ...none,
+    id: "getDocs",
+    method: "GET",
+    path: "/docs",
+    summary: "This document as a page to read",
+    action: "describe",
+    resource: "public",
+    answers: { 200: { description: "HTML", shape: null, mediaType: mediaTypes.html } },
+    handle(call) {
+      // The page needs nothing from anywhere, and may ask for nothing.
+      call.setHeader(
+        "content-security-policy",
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+      );
+      page ??= docsPage(JSON.parse(openApiText(call)) as ShownDocument);
+      return respond(call.visit, { status: 200, type: mediaTypes.html }, page);
+    },
+  }),
 ];
 
 function isReady(call: Call): Response {
@@ -82,6 +102,7 @@ function isReady(call: Call): Response {
 }
 
 let text: string | null = null;
+let page: string | null = null;
 
 /** Built when it is first asked for: a node that nobody asks pays nothing. */
 function openApiText(call: Call): string {

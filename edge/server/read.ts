@@ -6,11 +6,13 @@
 // to go on. Left to others: waking (the broker).
 
 import type { TopicView } from "../../src/broker/broker.ts";
-import type { Refusal } from "../../src/errors.ts";
+import { refuse, type Refusal } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
-import { headerNames } from "../contract/names.ts";
+import { headerNames, mediaTypes } from "../contract/names.ts";
 import type { Call } from "./call.ts";
 import { CursorWriter, type Position } from "./cursor.ts";
+import { linesAnswer } from "./lines-answer.ts";
+import { readLines } from "./ndjson-read.ts";
 import { isAtEnd, partText, positionsOf, readPage, type Page } from "./page.ts";
 import {
   askedPartitions,
@@ -61,7 +63,11 @@ const { partition: _ofPath, ...partitionFields } = pageFields;
 type ReadCall = Call<typeof pageFields>;
 
 const answers: Readonly<Record<number, Answer>> = {
-  200: { description: "Records, and where to go on", shape: "ReadAnswer" },
+  200: {
+    description: `Records, and where to go on. To Accept: ${mediaTypes.lines}: one record a line up to where the log ends now (as many as there are unless maxRecords or maxBytes is given), the last line says where to go on`,
+    shape: "ReadAnswer",
+    also: { [mediaTypes.lines]: "ReadLine" },
+  },
 };
 
 export const readRoutes: readonly Route[] = [
@@ -101,6 +107,7 @@ async function handleRead(call: ReadCall): Promise<Response> {
   const otherwise = "earliest";
   const start = await resolveStart(services, { view, query, partitions, otherwise, filter });
   if (!start.ok) return call.refuse(start);
+  if (wantsLines(call)) return answerLines(call, { view, start, filter });
   const read = new Read(call, { view, start, filter });
   if ((query.waitMs ?? 0) === 0) return read.answer();
   const refused = services.waiters.enter();
@@ -110,6 +117,29 @@ async function handleRead(call: ReadCall): Promise<Response> {
   } finally {
     services.waiters.leave();
   }
+}
+
+/** The caller names lines; who takes anything gets one object. */
+function wantsLines({ visit }: ReadCall): boolean {
+  const { accept } = visit.headers;
+  return accept !== undefined && accept.toLowerCase().includes(mediaTypes.lines);
+}
+
+async function answerLines(
+  call: ReadCall,
+  { view, start, filter }: { view: TopicView; start: Start; filter: RecordFilter | null },
+): Promise<Response> {
+  const { as = "auto", maxRecords = Infinity, maxBytes = Infinity } = call.query;
+  if ((call.query.waitMs ?? call.query.minBytes) !== undefined) {
+    const detail =
+      "waitMs and minBytes are for answers in one piece; lines end where the log ends now";
+    return call.refuse(refuse("invalid_request", detail));
+  }
+  const { positions, all } = start;
+  const request = { view, positions, all, as, filter, maxRecords, maxBytes };
+  const lines = await readLines(call, request);
+  if ("ok" in lines) return call.refuse(lines);
+  return linesAnswer(call, lines);
 }
 
 /** Stored bytes that a filtered read takes at a time: what it looks through blocks this thread. */

@@ -52,8 +52,9 @@ export function parseRecord(
     return parser.line();
   } catch (thrown) {
     if (!(thrown instanceof JsonFault)) throw thrown;
-    return invalidRecords(`The line is not one JSON object: ${thrown.message}`, [
-      { code: "invalid_request", detail: thrown.message },
+    const detail = `column ${thrown.column}: ${thrown.what}`;
+    return invalidRecords(`The line is not one JSON object: ${detail}`, [
+      { code: "invalid_request", detail },
     ]);
   }
 }

@@ -27,6 +27,16 @@ export interface Visit {
   readonly ownHeaders: Record<string, string>;
 }
 
+/** W3C Trace Context: version, trace id, parent id, flags; a version to come may add to them. Ids of zeros are none. */
+const saneTraceparent =
+  /^(?:00(?=.{53}$)|(?!00|ff)[\da-f]{2})-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}(?:-[\w-]{0,200})?$/;
+
+/** The caller's trace as it goes into logs; null when it sent none, or nonsense. */
+export function traceparentOf({ headers }: Visit): string | null {
+  const text = headers[headerNames.traceparent];
+  return text !== undefined && saneTraceparent.test(text) ? text : null;
+}
+
 const saneRequestId = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
 
 export function openVisit(services: Services, request: Request, info: RequestInfo): Visit {

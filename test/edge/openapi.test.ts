@@ -19,6 +19,24 @@ test("GET /v1/openapi.json is the document that the answers are held against", a
   await node.close();
 });
 
+test("GET /docs says every route and shape of the document, and needs nothing from elsewhere", async () => {
+  const node = await openDoor();
+  const { text, headers, status } = await node.ask("GET /docs");
+  expect([status, headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+  for (const [path, operations] of Object.entries(document.paths)) {
+    if (path.startsWith("/v1/topic-ids/")) continue;
+    for (const { operationId } of Object.values(operations)) {
+      expect(text).toContain(`<section id="${operationId}">`);
+    }
+  }
+  for (const name of Object.keys(document.components.schemas)) {
+    expect(text).toContain(`<section id="${name}">`);
+  }
+  expect(text).not.toMatch(/<script|<link|<img|@import|url\(|src=|undefined|\[object/);
+  expect(headers.get("content-security-policy")).toContain("default-src 'none'");
+  await node.close();
+});
+
 test("GET /v1/limits prints the table", async () => {
   const node = await openDoor();
   expect((await node.ask("GET /v1/limits")).json as unknown).toEqual({ ...limits });
