@@ -26,6 +26,32 @@ export interface Placed {
   readonly groups: readonly Group[];
 }
 
+/** The topic as the first try of a request with an Idempotency-Key met it: partitions may have been added since, and a
+ *  retry must find its records again. */
+export function viewOfFirstTry(
+  call: Call,
+  view: TopicView,
+  records: readonly RecordInput[],
+): TopicView | Refusal | Promise<TopicView | Refusal> {
+  const key = call.visit.headers[headerNames.idempotencyKey];
+  if (key === undefined || call.partition >= 0) return view;
+  const count = call.services.broker.countForKey({
+    topic: view.name,
+    principal: call.principal.name,
+    key,
+    partitionsOf: (partitions) => records.map((record) => placeOf(record, key, partitions)),
+  });
+  if (count === view.partitions) return view;
+  return Promise.resolve(count).then((found) =>
+    typeof found === "number" ? { ...view, partitions: found } : found,
+  );
+}
+
+function placeOf(record: RecordInput, idempotencyKey: string, partitions: number): number {
+  if (record.partition >= 0) return record.partition;
+  return partitionForKey(record.key ?? encodeUtf8(idempotencyKey), partitions);
+}
+
 /** Gives each record its partition and, where it has none, the node's clock as timestamp. */
 export function placeRecords(
   call: Call,

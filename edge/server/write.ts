@@ -22,7 +22,7 @@ import { offsetSchema, timestampSchema } from "../contract/shapes.ts";
 import { wrongMediaType, type Call } from "./call.ts";
 import { CursorWriter } from "./cursor.ts";
 import { writeLines, type LinePlan } from "./ndjson-write.ts";
-import { placeRecords, type Placed } from "./placement.ts";
+import { placeRecords, viewOfFirstTry, type Placed } from "./placement.ts";
 import { problemOf } from "./problem.ts";
 import { rawRecord } from "./raw-record.ts";
 import { receiptText, timestampOf } from "./receipts.ts";
@@ -155,9 +155,12 @@ async function handleWrite(call: WriteCall): Promise<Response> {
   const found = call.services.broker.topicForWrite(call.topic);
   const view = found instanceof Promise ? await found : found;
   if ("ok" in view) return call.refuse(view);
-  const placed = placeRecords(call, view, input.records);
+  const first = viewOfFirstTry(call, view, input.records);
+  const tried = first instanceof Promise ? await first : first;
+  if ("ok" in tried) return call.refuse(tried);
+  const placed = placeRecords(call, tried, input.records);
   if (!placed.ok) return call.refuse(placed);
-  return append(call, view, { placed, bytes });
+  return append(call, tried, { placed, bytes });
 }
 
 /** What cannot be meant, told before the body is read. */

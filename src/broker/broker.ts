@@ -76,9 +76,17 @@ export interface IdempotencyKey {
   readonly key: string;
   /** 16-byte hash of the request (method, path, content type, body), by which a replay is told from a reuse. */
   readonly bodyHash: Uint8Array;
-  /** The records of this request without a key and without a partition went to this partition by the key's hash;
-   *  null: every record named its partition. */
+  /** The partition count by which this request's records were placed (countForKey()); recorded with the key. */
   readonly partitionCount: number;
+}
+
+/** A request whose records are about to be placed. */
+export interface KeyedPlacement {
+  readonly topic: string;
+  readonly principal: string;
+  readonly key: string;
+  /** The partitions to which its records would go if the topic had `count` of them. */
+  readonly partitionsOf: (count: number) => readonly number[];
 }
 
 export interface PartitionAppend {
@@ -219,6 +227,10 @@ export interface Broker {
   /** The topic for a write; creates it when auto.create.topics.enable allows. Cost when it exists: a map look-up
    *  (the value itself, no promise). */
   topicForWrite(name: string): TopicView | Refusal | Promise<TopicView | Refusal>;
+  /** The partition count by which a request with an Idempotency-Key is to be placed: its first try's while a partition
+   *  remembers that, else today's. Cost when no partitions were added within the life of a key: a map look-up (the
+   *  value itself, no promise). */
+  countForKey(request: KeyedPlacement): number | Refusal | Promise<number | Refusal>;
   topic(name: string): TopicView | null;
   /** Changes with every deletion or re-creation. null when the id is unknown. */
   topicById(topicId: string): TopicView | null;

@@ -25,6 +25,7 @@ import { PartitionLogs as ReplicatedLogs } from "../partition/partition-logs.ts"
 import type { World } from "../world.ts";
 import { Fences } from "./fences.ts";
 import { Fetching } from "./fetch.ts";
+import { KeyCounts } from "./key-counts.ts";
 import { LocalBroker } from "./local-broker.ts";
 import { Offsets } from "./offsets.ts";
 import type { PartitionLogs } from "./partition-log.ts";
@@ -101,6 +102,7 @@ export async function startBroker(needs: {
     fetching: new Fetching(world, topics, room),
     offsets: new Offsets(topics),
     fences: new Fences(topics),
+    keyCounts: new KeyCounts(world, topics),
     producerIds: new ProducerIds(controller),
     retention,
     room,

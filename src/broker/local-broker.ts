@@ -9,9 +9,17 @@ import type { ReadModel } from "../cluster/read-model.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { World } from "../world.ts";
-import type { Broker, BrokerStatus, NewTopic, ProduceRequest, FetchRequest } from "./broker.ts";
+import type {
+  Broker,
+  BrokerStatus,
+  FetchRequest,
+  KeyedPlacement,
+  NewTopic,
+  ProduceRequest,
+} from "./broker.ts";
 import type { FenceChange, Fences } from "./fences.ts";
 import type { Fetching } from "./fetch.ts";
+import type { KeyCounts } from "./key-counts.ts";
 import type { Offsets, WantedOffset } from "./offsets.ts";
 import { hostMetricNames, journalMetricNames, renamed } from "./metrics.ts";
 import { unknownTopic } from "./partition-slot.ts";
@@ -33,6 +41,7 @@ export interface BrokerParts {
   readonly fetching: Fetching;
   readonly offsets: Offsets;
   readonly fences: Fences;
+  readonly keyCounts: KeyCounts;
   readonly producerIds: ProducerIds;
   readonly retention: Retention;
   readonly room: WaitRoom;
@@ -97,6 +106,10 @@ export class LocalBroker implements Broker {
 
   topicForWrite(name: string): ReturnType<Broker["topicForWrite"]> {
     return this.#closing === null ? this.#parts.admin.forWrite(name) : stopping();
+  }
+
+  countForKey(request: KeyedPlacement): ReturnType<Broker["countForKey"]> {
+    return this.#closing === null ? this.#parts.keyCounts.countFor(request) : stopping();
   }
 
   topic(name: string): ReturnType<Broker["topic"]> {

@@ -57,6 +57,8 @@ export interface PartitionLog {
   deleteRecords(
     before: number,
   ): Promise<{ readonly ok: true; readonly logStartOffset: number } | Refusal>;
+  /** The partition count by which the append of this key, committed or under way, was placed; -1: there is none. */
+  countOfKey(of: { readonly principal: string; readonly key: string }): Promise<number | Refusal>;
   fence(): Promise<{ readonly ok: true; readonly token: string | null } | Refusal>;
   /** In order with appends. `expected`: the token that must be set now; undefined asks nothing. */
   setFence(

@@ -1,7 +1,8 @@
 // The controller's fold as bytes.
 //
 //   msgpackr [version, clusterId, nodes, topics, deleted, nextProducerId]
-//   topic = [name, topicId, createdAt, [nodeId, incarnation, nodeId, incarnation, ...] a partition, configs]
+//   topic = [name, topicId, createdAt, [nodeId, incarnation, nodeId, incarnation, ...] a partition, configs,
+//            [partitions, until, partitions, until, ...] of earlier counts]
 //
 // Promise: equal states have equal bytes, so that two folds are compared by their snapshots; an unknown version halts.
 
@@ -13,7 +14,14 @@ import type { Assignment } from "./commands.ts";
 const version = 1;
 const packr = new Packr({ useRecords: false });
 
-type PackedTopic = readonly [string, string, number, readonly number[][], Record<string, string>];
+type PackedTopic = readonly [
+  name: string,
+  topicId: string,
+  createdAt: number,
+  assignments: readonly number[][],
+  configs: Record<string, string>,
+  earlierCounts?: readonly number[],
+];
 type PackedState = readonly [
   version: number,
   clusterId: string | null,
@@ -64,11 +72,21 @@ function packTopic(topic: TopicState): PackedTopic {
   const assignments = topic.assignments.map((replicas) =>
     replicas.flatMap(({ nodeId, incarnation }) => [nodeId, incarnation]),
   );
-  return [topic.name, topic.topicId, topic.createdAt, assignments, { ...topic.configs }];
+  const earlier = topic.earlierCounts.flatMap(({ partitions, until }) => [partitions, until]);
+  return [topic.name, topic.topicId, topic.createdAt, assignments, { ...topic.configs }, earlier];
 }
 
-function unpackTopic([name, topicId, createdAt, packed, configs]: PackedTopic): TopicState {
-  return { name, topicId, createdAt, assignments: packed.map(unpackAssignment), configs };
+function unpackTopic(topic: PackedTopic): TopicState {
+  const [name, topicId, createdAt, packed, configs, earlier = []] = topic;
+  const assignments = packed.map(unpackAssignment);
+  const earlierCounts = unpackCounts(earlier);
+  return { name, topicId, createdAt, assignments, configs, earlierCounts };
+}
+
+function unpackCounts(flat: readonly number[]): TopicState["earlierCounts"] {
+  const counts = [];
+  for (let i = 0; i < flat.length; i += 2) counts.push({ partitions: flat[i], until: flat[i + 1] });
+  return counts;
 }
 
 function unpackAssignment(flat: readonly number[]): Assignment {

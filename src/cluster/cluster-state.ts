@@ -29,6 +29,15 @@ export interface TopicState {
   readonly assignments: readonly Assignment[];
   /** Overrides alone, canonical values, in name order. */
   readonly configs: ConfigValues;
+  /** The counts of partitions that it had before, oldest first, as long as an idempotency key may have been placed by
+   *  one: a retry is placed by its first try's. */
+  readonly earlierCounts: readonly EarlierCount[];
+}
+
+export interface EarlierCount {
+  readonly partitions: number;
+  /** Entry time of the command that added more, ms. */
+  readonly until: number;
 }
 
 /** A topic whose replicas are to be dropped: data dies only when a committed record says so. */
@@ -131,7 +140,7 @@ export class ClusterState {
         for (const topicId of command.topicIds) this.#deleted.delete(topicId);
         return unchanged;
       case "addPartitions":
-        return this.#addPartitions(command);
+        return this.#addPartitions(command, time);
       case "alterConfigs":
         return this.#alterConfigs(command);
       case "allocateProducerIds":
@@ -175,7 +184,8 @@ export class ClusterState {
     const refusal = this.nameTaken(name) ?? this.tooManyPartitions(name, assignments.length);
     if (refusal !== null) return refusal;
     const configs = changeConfigs({}, command.configs);
-    const topic: TopicState = { name, topicId, createdAt: time, assignments, configs };
+    const created = { name, topicId, createdAt: time, assignments, configs };
+    const topic: TopicState = { ...created, earlierCounts: [] };
     this.#insert(topic);
     return { ok: true, change: { kind: "topicCreated", topic } };
   }
@@ -211,7 +221,7 @@ export class ClusterState {
     return { ok: true, change: { kind: "topicDeleted", topic } };
   }
 
-  #addPartitions(command: Command & { kind: "addPartitions" }): Applied {
+  #addPartitions(command: Command & { kind: "addPartitions" }, time: number): Applied {
     const before = this.#byId.get(command.topicId);
     if (before === undefined) return unknownTopic(command.topicId);
     if (before.assignments.length !== command.first) {
@@ -222,7 +232,11 @@ export class ClusterState {
     if (refusal !== null) return refusal;
     this.#partitions += command.assignments.length;
     const assignments = [...before.assignments, ...command.assignments];
-    return this.#replace(before, { ...before, assignments });
+    const earlierCounts = [
+      ...before.earlierCounts.filter(({ until }) => until + limits.idempotencyKeyAgeMsMax > time),
+      { partitions: command.first, until: time },
+    ];
+    return this.#replace(before, { ...before, assignments, earlierCounts });
   }
 
   #alterConfigs(command: Command & { kind: "alterConfigs" }): Applied {

@@ -112,6 +112,12 @@ export class Appender {
     this.#push({ kind: "fence", token, answer });
   }
 
+  /** The partition count by which the append of this key was placed, committed or under way; -1: there is none. */
+  countOfKey(keyHash: Uint8Array): number {
+    const known = this.#overlay.key(keyHash)?.key ?? this.#parts.fold.keys.get(keyHash);
+    return known?.partitionCount ?? -1;
+  }
+
   /** The host's turn: proposes what may go. */
   propose(): void {
     this.#wakeWanted = false;

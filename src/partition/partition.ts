@@ -16,7 +16,7 @@ import { logIndex, type LogIndex, type ReplicaNumber, type Term } from "../quant
 import type { AppendOutcome, AppendRequest } from "./append.ts";
 import { Appender } from "./appender.ts";
 import { PartitionFold } from "./fold.ts";
-import { keyHashOf, type RememberedKey } from "./idempotency.ts";
+import { keyHashOf } from "./idempotency.ts";
 import { Reader, type FetchedBatches, type TimestampOffset } from "./reader.ts";
 
 export interface PartitionOptions {
@@ -186,15 +186,16 @@ export class Partition {
     });
   }
 
-  /** What is remembered of a key: only committed appends. For requests that must find where an earlier try went. */
-  async rememberedKey(of: {
+  /** The partition count by which the append of a key, committed or under way, was placed; -1 when there is none. Leads
+   *  first, for the fold answers. */
+  async countOfKey(of: {
     readonly principal: string;
     readonly key: string;
-  }): Promise<RememberedKey | null | Refusal> {
+  }): Promise<number | Refusal> {
     try {
       await this.#replica.lead();
       const topic = this.groupId.slice(0, this.groupId.lastIndexOf("/"));
-      return this.#machine.fold.keys.get(keyHashOf({ ...of, topic }));
+      return this.#appender.countOfKey(keyHashOf({ ...of, topic }));
     } catch (thrown) {
       return refusalOf(thrown);
     }

@@ -97,6 +97,9 @@ export class ScriptedLog implements PartitionLog {
   deleteRecords(before: number): Promise<{ readonly ok: true; readonly logStartOffset: number }> {
     return Promise.resolve({ ok: true, logStartOffset: before });
   }
+  countOfKey(): Promise<number> {
+    return Promise.resolve(-1);
+  }
   fence(): Promise<{ readonly ok: true; readonly token: null }> {
     return Promise.resolve({ ok: true, token: null });
   }

@@ -6,7 +6,14 @@ test("a deleted topic makes no slot any more, or its log would come back", async
   const logs = new ScriptedLogs();
   const here = [{ nodeId: 1, incarnation: 1 }];
   const assignments = [here, here, here];
-  const state = { name: "t", topicId: "id", createdAt: 0, assignments, configs: {} };
+  const state = {
+    name: "t",
+    topicId: "id",
+    createdAt: 0,
+    assignments,
+    configs: {},
+    earlierCounts: [],
+  };
   const topic = new Topic(logs, state, {});
   const used = topic.slot(1)!;
   await used.log();

@@ -61,6 +61,21 @@ describe("topics", () => {
     expect(state.topic("a")?.assignments).toHaveLength(3);
   });
 
+  test("earlier counts are remembered while an idempotency key may have been placed by them", () => {
+    let state = new ClusterState();
+    state.apply(create("a", 1, 2), 0);
+    const grow = (first: number, time: number) =>
+      state.apply({ kind: "addPartitions", topicId: id(1), first, assignments: [here] }, time);
+    const age = limits.idempotencyKeyAgeMsMax;
+    grow(2, 10);
+    grow(3, age);
+    state = decodeState(encodeState(state));
+    const second = { partitions: 3, until: age };
+    expect(state.topic("a")?.earlierCounts).toEqual([{ partitions: 2, until: 10 }, second]);
+    grow(4, age + 10);
+    expect(state.topic("a")?.earlierCounts).toEqual([second, { partitions: 4, until: age + 10 }]);
+  });
+
   test("the node's limit of partitions holds", () => {
     const state = new ClusterState();
     state.apply(create("a", 1, limits.partitionsPerNodeMax), 0);

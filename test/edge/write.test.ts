@@ -213,6 +213,30 @@ describe("Idempotency-Key", () => {
     expect(await values("GET /v1/topics/t/records")).toHaveLength(3);
   });
 
+  test("finds its records again after partitions were added, more than once", async () => {
+    const keys = Array.from({ length: 20 }, (_, i) => ({ key: `k${i}`, value: "v" }));
+    const tries = [
+      { key: { "idempotency-key": "all" }, body: { records: [...records, ...keys] } },
+      { key: { "idempotency-key": "keyless" }, body: { records: [{ value: "a" }] } },
+      { key: { "idempotency-key": "keyed" }, body: { records: keys } },
+    ];
+    const first = await Promise.all(tries.map(({ key, body }) => node.ask(line, body, key)));
+    for (const partitions of [7, 16]) {
+      // One of them is still on its way when the partitions come.
+      const late = node.ask(line, { records: keys }, { "idempotency-key": `${partitions}` });
+      await node.ask("PATCH /v1/topics/t", { partitions });
+      expect((await late).status).toBe(200);
+      for (const [i, { key, body }] of tries.entries()) {
+        const again = await node.ask(line, body, key);
+        expect(again.text).toBe(first[i].text);
+        expect(again.headers.get("idempotency-replayed")).toBe("true");
+      }
+    }
+    expect(await values("GET /v1/topics/t/records")).toHaveLength(24 + 20 + 2 * 20);
+    const fresh = await node.ask(line, { records: keys }, { "idempotency-key": "fresh" });
+    expect(new Set(fresh.json.receipts.map(({ partition }) => partition)).size).toBeGreaterThan(3);
+  });
+
   test("with another body is 422, with acks=0 400", async () => {
     const key = { "idempotency-key": "order-2" };
     await node.ask(line, { records: [{ value: "a", partition: 0 }] }, key);
