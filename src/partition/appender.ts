@@ -4,8 +4,9 @@
 //               offsets are given here                proposed                  leader: flushed     all: applied
 //
 // Promise: appends get dense offsets in the order of submit(); entries grow with load: what was submitted while the
-// previous flush was under way goes into one entry of at most 1 MiB or one batch; every submit() is answered exactly
-// once, and "all" never before the commit. Left to others: becoming leader (partition.ts), the fold (fold.ts).
+// previous flush was under way, and while gather.ts waits, goes into one entry of at most 1 MiB or one batch; every
+// submit() is answered exactly once, and "all" never before the commit. Left to others: becoming leader (partition.ts),
+// the fold (fold.ts).
 
 import { assert } from "../assert.ts";
 import type { SlabPool } from "../bytes/slab.ts";
@@ -25,6 +26,7 @@ import {
 } from "./append.ts";
 import { dataDraft, entryLength, fenceDraft } from "./entry-draft.ts";
 import type { PartitionFold } from "./fold.ts";
+import { Gather } from "./gather.ts";
 import { keyHashOf } from "./idempotency.ts";
 import { Overlay, type Pending, type PendingAppend, type PendingKey } from "./proposals.ts";
 
@@ -52,6 +54,7 @@ export class Appender {
   readonly #overlay: Overlay;
   #queue: Pending[] = [];
   #queueBytes = 0;
+  readonly #gather = new Gather();
   /** Oldest first. */
   #underWay: EntryUnderWay[] = [];
   /** Index of the newest entry that is durable here. */
@@ -121,6 +124,8 @@ export class Appender {
   /** The host's turn: proposes what may go. */
   propose(): void {
     this.#wakeWanted = false;
+    if (!this.#mayPropose(0)) return;
+    if (this.#gathers()) return this.#wake();
     let at = 0;
     let bytes = 0;
     while (at < this.#queue.length && bytes < turnBytesMax && this.#mayPropose(bytes)) {
@@ -174,6 +179,10 @@ export class Appender {
     this.#refuseQueue({ ...refusal, sideEffects: "none" });
   }
 
+  #gathers(): boolean {
+    return this.#queueBytes < limits.entryBytesMax && this.#gather.goesOn(this.#queue.length);
+  }
+
   #mayPropose(bytesThisTurn: number): boolean {
     if (this.#queue.length === 0) return false;
     const newest = this.#underWay.at(-1);
@@ -208,6 +217,7 @@ export class Appender {
     for (const item of items) if (item.kind === "append") item.batch.release();
     const { index, time } = proposed;
     this.#underWay.push({ index, term, time, items });
+    this.#gather.proposed(items.length);
     return null;
   }
 
