@@ -158,12 +158,15 @@ export const commands: readonly Command[] = [
       "Reads lines from standard input and writes each as a record. Lines that are there together travel together;\n" +
       "order is kept, and a line is written once even when an answer was lost and the request was sent again.\n" +
       "With --json each record's receipt (partition, offset, timestamp) is printed. A line of --format json is an object\n" +
-      "with value, valueJson or valueBase64, and may have key, headers, timestamp, partition; offset is ignored.",
+      "with value, valueJson or valueBase64, and may have key, headers, timestamp, partition; offset is ignored.\n" +
+      "A node that goes away is waited for, about half a minute. After Ctrl-C or SIGTERM the whole lines that are there are\n" +
+      "still written; the exit code is then 130 or 143.",
     options: ["url", "configFile", "partition", "keySeparator", "readAs", "json"],
     examples: [
       ["echo hello | rivulet produce greetings", "one record"],
       ["rivulet produce greetings", "type records, end with Ctrl-D"],
       ["echo 'user-1:login' | rivulet produce events --key-separator :", "with a key"],
+      ["tail -F app.log | rivulet produce logs", "ship a log: each line as it is written"],
       [
         `echo '{"key":"user-1","valueJson":{"n":1}}' | rivulet produce events --format json`,
         "a whole record",

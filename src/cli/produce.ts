@@ -3,12 +3,15 @@
 //   stdin -> lines that are there together -> batches -> one request at a time, so that order is kept
 //
 // Promise: input is read no faster than the node takes it; each batch has an Idempotency-Key and is sent again with
-// the same bytes when its answer was lost, so that a line is written once. On failure the lines are named.
+// the same bytes when its answer was lost, so that a line is written once. On failure the lines are named. After a
+// signal the lines that are there are still written, an unfinished one is not, and the exit code is the signal's.
 
 import { systemWorld } from "../world.ts";
 import { Client, describeProblem, isObject, segment, Unreachable } from "./client.ts";
 import type { Call } from "./commands.ts";
 import { Failure } from "./failure.ts";
+import { listenForInterrupt } from "./interrupt.ts";
+import { Interrupted, interruptibleInput } from "./interruptible-input.ts";
 import { lineGroups } from "./lines.ts";
 import { recordOfLine, type LineFormat } from "./record-line.ts";
 
@@ -31,35 +34,49 @@ interface Sender {
   readonly client: Client;
   readonly path: string;
   readonly call: Call;
+  /** Ctrl-C: what is under way is tried once more, and not waited for. */
+  readonly interrupted: AbortSignal;
   /** The node has answered once: from then on it is waited for. One that never did is a wrong URL, or none. */
   answered: boolean;
 }
 
 export async function produce(call: Call): Promise<number> {
-  const { options, positionals, terminal } = call;
+  const { options, positionals } = call;
+  const interrupt = listenForInterrupt(systemWorld);
   const sender = {
     client: new Client(options.url),
     path: `/v1/topics/${segment(positionals[0])}/records`,
     call,
+    interrupted: interrupt.signal,
     answered: false,
   };
+  try {
+    await sendInput(sender);
+    return interrupt.exitCode() ?? 0;
+  } finally {
+    interrupt.release();
+  }
+}
+
+/** Writes the input to its end, or to a signal; says how much was written however it ends. */
+async function sendInput(sender: Sender): Promise<void> {
+  const { options, terminal } = sender.call;
   const format: LineFormat = {
     as: options.readAs,
     keySeparator: unescape(options.keySeparator),
     partition: options.partition,
   };
   if (terminal.typed) terminal.say("Type a record a line; Ctrl-D ends");
+  const input = interruptibleInput(terminal.input(), sender.interrupted, systemWorld);
   let written = 0;
   try {
-    for await (const batch of batches(terminal.input(), format))
-      written += await send(sender, batch);
+    for await (const batch of batches(input, format)) written += await send(sender, batch);
   } catch (thrown) {
     if (thrown instanceof Failure)
       throw new Failure(`${thrown.message}\n${count(written)} before that`, { cause: thrown });
-    throw thrown;
+    if (!(thrown instanceof Interrupted)) throw thrown;
   }
   if (!options.json) terminal.say(count(written));
-  return 0;
 }
 
 const count = (records: number): string =>
@@ -151,10 +168,21 @@ async function sendUntilAnswered(sender: Sender, batch: Batch): Promise<Reply> {
     sender.answered = true;
     const again = answer instanceof Unreachable || mayRetry(answer);
     if (!again) return answer;
-    if (attempts === retryAfterMs.length) return giveUp(batch, answer);
+    if (attempts >= retryAfterMs.length) return giveUp(batch, answer);
     if (attempts === 0) call.terminal.say("The node does not take records now; trying again");
-    await call.terminal.pause(retryAfterMs[attempts]);
+    await pauseUnlessInterrupted(sender, retryAfterMs[attempts]);
+    // The attempt that follows is the last one.
+    if (sender.interrupted.aborted) attempts = retryAfterMs.length - 1;
   }
+}
+
+async function pauseUnlessInterrupted({ call, interrupted }: Sender, ms: number): Promise<void> {
+  if (interrupted.aborted) return;
+  const woken = Promise.withResolvers<void>();
+  const wake = (): void => woken.resolve();
+  interrupted.addEventListener("abort", wake);
+  await Promise.race([call.terminal.pause(ms), woken.promise]);
+  interrupted.removeEventListener("abort", wake);
 }
 
 /** Every status that holds a problem: the answer is judged here, not by the client. */
@@ -162,7 +190,9 @@ const everyRefusal = Array.from({ length: 200 }, (_, i) => 400 + i);
 
 function giveUp(batch: Batch, answer: Reply | Unreachable): Reply {
   if (!(answer instanceof Unreachable)) return answer;
-  throw new Failure(`${linesOf(batch)} may not have been written. ${answer.message}`, {
+  const { firstLine, lastLine } = batch;
+  const lines = firstLine === lastLine ? `Line ${firstLine}` : `Lines ${firstLine}-${lastLine}`;
+  throw new Failure(`${lines} may not have been written. ${answer.message}`, {
     cause: answer,
   });
 }
