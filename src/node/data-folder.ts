@@ -1,15 +1,17 @@
 // The data folder: who may use it, what format it has, who the node is.
 //
 //   DIR/lock.db, lock.json   held while a node runs here (journal/folder-lock.ts)
-//   DIR/identity.json        format version, node id, cluster id; written before anything else, then once more
+//   DIR/identity.json        format version, node id, cluster id, their CRC-32C; written before anything else, then once more
 //   DIR/journal/             the log of everything
 //   DIR/state.db             the read model; may be deleted while the node is stopped
 //
 // Promise: a folder that a newer Rivulet wrote is refused before a byte of it is read or changed, and so is one whose
-// identity belongs to another cluster than its journal. Left to others: what is in the journal.
+// identity belongs to another cluster than its journal; a flipped bit in the identity is damage (with another node's id
+// the start would wait for a leader for ever). Left to others: what is in the journal.
 
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { crc32c } from "../bytes/crc32c.ts";
 import { Fault } from "../errors.ts";
 
 /** Raised by one when an older Rivulet must not touch the folder any more. */
@@ -44,7 +46,7 @@ export function readIdentity(dir: string): Identity | null {
   if (text === null) return null;
   const found = parse(text);
   if (found === null)
-    throw new Fault("storage_damaged", `Cannot use ${dir}: ${file} is not an identity file`);
+    throw new Fault("storage_damaged", `Cannot use ${dir}: ${file} is damaged or no identity file`);
   if (found.formatVersion > formatVersion) {
     const detail =
       `Cannot use ${dir}: it has format version ${found.formatVersion}, and this Rivulet reads up to ${formatVersion}. ` +
@@ -67,12 +69,22 @@ function writeIdentity(dir: string, identity: Identity): void {
   const file = identityFile(dir);
   const handle = openSync(`${file}.tmp`, "w");
   try {
-    writeSync(handle, `${JSON.stringify(identity)}\n`);
+    writeSync(handle, encodeIdentity(identity));
     fsyncSync(handle);
   } finally {
     closeSync(handle);
   }
   renameSync(`${file}.tmp`, file);
+}
+
+/** The text of identity.json. */
+export function encodeIdentity({ formatVersion, nodeId, clusterId }: Identity): string {
+  const identity: Identity = { formatVersion, nodeId, clusterId };
+  return `${JSON.stringify({ ...identity, crc: crcOf(identity) })}\n`;
+}
+
+function crcOf({ formatVersion, nodeId, clusterId }: Identity): number {
+  return crc32c(new TextEncoder().encode(JSON.stringify({ formatVersion, nodeId, clusterId })));
 }
 
 function readOrNull(file: string): string | null {
@@ -86,14 +98,15 @@ function readOrNull(file: string): string | null {
 
 function parse(text: string): Identity | null {
   try {
-    const value = JSON.parse(text) as Partial<Identity> | null;
+    const value = JSON.parse(text) as (Partial<Identity> & { crc?: number }) | null;
     if (value === null || !isPositive(value.formatVersion)) return null;
     // A newer format may have other fields: the version alone is what every Rivulet understands.
     if (value.formatVersion > formatVersion)
       return { formatVersion: value.formatVersion, nodeId: 0, clusterId: null };
     const { nodeId, clusterId = null } = value;
     if (!isPositive(nodeId) || (clusterId !== null && typeof clusterId !== "string")) return null;
-    return { formatVersion: value.formatVersion, nodeId, clusterId };
+    const identity = { formatVersion: value.formatVersion, nodeId, clusterId };
+    return value.crc === crcOf(identity) ? identity : null;
   } catch {
     return null;
   }

@@ -2,9 +2,10 @@
 
 import { expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encodeIdentity, openIdentity } from "../../src/node/data-folder.ts";
 import { startNodeProcess } from "../durability/node-process.ts";
 
 const main = join(import.meta.dirname, "..", "..", "src", "main.ts");
@@ -15,8 +16,8 @@ test("a start that waits for a leader that never comes ends on SIGTERM", async (
     await using node = await startNodeProcess({ data });
     await node.stop();
     // Another node's identity over this journal: nobody whom it knows can lead.
-    const file = join(data, "identity.json");
-    await writeFile(file, (await readFile(file, "utf8")).replace('"nodeId":1', '"nodeId":2'));
+    const foreign = encodeIdentity({ ...openIdentity(data), nodeId: 2 });
+    await writeFile(join(data, "identity.json"), foreign);
     const child = spawn(process.execPath, [main, "start", "--data", data, "--http", "127.0.0.1:0"]);
     const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
     // Sent until it is heard: before the handler is there it ends the process as well.
