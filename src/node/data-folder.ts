@@ -98,7 +98,7 @@ function readOrNull(file: string): string | null {
 
 function parse(text: string): Identity | null {
   try {
-    const value = JSON.parse(text) as (Partial<Identity> & { crc?: number }) | null;
+    const value = JSON.parse(text) as Partial<Identity> | null;
     if (value === null || !isPositive(value.formatVersion)) return null;
     // A newer format may have other fields: the version alone is what every Rivulet understands.
     if (value.formatVersion > formatVersion)
@@ -106,7 +106,7 @@ function parse(text: string): Identity | null {
     const { nodeId, clusterId = null } = value;
     if (!isPositive(nodeId) || (clusterId !== null && typeof clusterId !== "string")) return null;
     const identity = { formatVersion: value.formatVersion, nodeId, clusterId };
-    return value.crc === crcOf(identity) ? identity : null;
+    return encodeIdentity(identity) === text ? identity : null;
   } catch {
     return null;
   }
