@@ -25,8 +25,10 @@ export class EventParser {
     let text = this.#decoder.decode(bytes, { stream: true });
     if (text === "") return [];
     if (this.#afterReturn && text.startsWith("\n")) text = text.slice(1);
-    this.#afterReturn = text === "" ? false : text.endsWith("\r");
-    const lines = (this.#rest + text).split(/\r\n|\r|\n/);
+    this.#afterReturn = text.endsWith("\r");
+    // Only what is new is searched: a record of 16 MB comes in hundreds of pieces.
+    const lines = text.split(/\r\n|\r|\n/);
+    lines[0] = this.#rest + lines[0];
     this.#rest = lines.pop() ?? "";
     const events: ServerEvent[] = [];
     for (const line of lines) {

@@ -2,8 +2,8 @@
 //
 //   send(topic, record) -> lane of its topic and partition -> batches (lane.ts) -> its receipt
 //
-// Promise: each record is written once however often its batch is sent, records of one lane in the order of send(); at
-// most bufferBytesMax wait here. A lane is: by default a topic's records without a partition, and each partition that is
+// Promise: each record is written once however often its batch is sent, records of one lane in the order of send(); what
+// waits here is bounded. A lane is: by default a topic's records without a partition, and each partition that is
 // named; with {idempotence: "producer"} each partition. A failure that nobody awaited is told by the next flush().
 
 import { headerNames } from "../contract/names.ts";
@@ -23,7 +23,7 @@ export interface ProducerOptions {
   readonly maxBytes?: number;
   /** Records of a batch, 1 to 10,000. Default 1,000. */
   readonly maxCount?: number;
-  /** Bytes that may wait. Default 16 MiB; beyond it send() rejects with `buffer_full`: await ready(). */
+  /** Bytes that may wait; default 16 MiB. When they do, send() rejects with `buffer_full`: await ready() before it. */
   readonly bufferBytesMax?: number;
   /** "key" (default): an Idempotency-Key for each batch. "producer": an id and sequences, without any limit of time or
    *  number; for processes that live long. It places records itself, so the topic must be there. */
@@ -90,9 +90,9 @@ export class Producer implements AsyncDisposable {
     return sent;
   }
 
-  /** Resolves when there is room for more. */
+  /** Resolves when less than half of the buffer is used, so that many who wait find room and batches are full. */
   ready(): Promise<void> {
-    if (this.#bufferedBytes < this.#bufferBytesMax) return Promise.resolve();
+    if (this.#hasRoom()) return Promise.resolve();
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
@@ -120,7 +120,7 @@ export class Producer implements AsyncDisposable {
   #admit(record: NewRecord): Uint8Array {
     if (this.#closed) throw new RivuletError("The producer was closed", { code: "closed" });
     const bytes = this.#encoder.encode(recordText(record));
-    if (this.#bufferedBytes > 0 && this.#bufferedBytes + bytes.length > this.#bufferBytesMax) {
+    if (this.#bufferedBytes >= this.#bufferBytesMax) {
       const message = `${this.#bufferedBytes} bytes wait already; await ready() before more`;
       throw new RivuletError(message, { code: "buffer_full", retryable: true });
     }
@@ -130,10 +130,14 @@ export class Producer implements AsyncDisposable {
 
   #release(bytes: number): void {
     this.#bufferedBytes -= bytes;
-    if (this.#bufferedBytes >= this.#bufferBytesMax) return;
+    if (!this.#hasRoom()) return;
     const waiters = this.#roomWaiters;
     this.#roomWaiters = [];
     for (const tell of waiters) tell();
+  }
+
+  #hasRoom(): boolean {
+    return this.#bufferedBytes < this.#bufferBytesMax / 2;
   }
 
   #enqueue(topic: string, record: NewRecord, waiting: Waiting): void {
