@@ -9,6 +9,7 @@ export const headerNames = {
   lastEventId: "last-event-id",
   traceparent: "traceparent",
   expectedOffset: "rivulet-expected-offset",
+  fence: "rivulet-fence",
   producerId: "rivulet-producer-id",
   producerEpoch: "rivulet-producer-epoch",
   producerSequence: "rivulet-producer-sequence",

@@ -112,6 +112,12 @@ const problemMembers = answer(
   ],
 );
 
+/** Visible ASCII: a header must be able to carry it. */
+export const fenceSchema = {
+  type: "string",
+  pattern: `^[!-~]{1,${limits.fenceBytesMax}}$`,
+} as const satisfies Schema;
+
 /** RFC 9457: a code may bring members of its own. */
 const problem: Schema = { ...problemMembers, additionalProperties: true };
 
@@ -265,6 +271,22 @@ export const shapes = {
     producerId: offsetSchema,
     epoch: { type: "integer", minimum: 0, maximum: 32_767 },
   }),
+  SetFence: {
+    type: "object",
+    properties: {
+      token: {
+        ...fenceSchema,
+        description: "What writers with Rivulet-Fence must show from now on",
+      },
+      expected: {
+        type: ["string", "null"],
+        description: "The token that must be set now, null for none; left out asks nothing",
+      },
+    },
+    required: ["token"],
+    additionalProperties: false,
+  },
+  Fence: answer({ partition: partitionSchema, token: textOrNull }),
   LogStart: answer({ partition: partitionSchema, logStartOffset: offsetSchema }),
   Deleted: answer({ name: text, deleted: { type: "boolean" } }),
   Limits: answer(
@@ -289,5 +311,6 @@ export interface BodyTypes {
   readonly NewTopic: TopicFields & { readonly name: string };
   readonly EnsureTopic: TopicFields;
   readonly AddPartitions: { readonly partitions: number };
+  readonly SetFence: { readonly token: string; readonly expected?: string | null };
   readonly AlterConfigs: Readonly<Record<string, ConfigValue | null>>;
 }

@@ -49,7 +49,12 @@ export function docsPage(document: ShownDocument): string {
 <p>${escape(info.summary)}. This page is <a href="/v1/openapi.json">/v1/openapi.json</a> in words.
 Every route under <code>/v1/topics/{topic}</code> exists a second time under <code>/v1/topic-ids/{topicId}</code>.</p>
 <pre>${escape(firstSteps)}</pre>
-${shown.map(section).join("\n")}
+<p>Every route takes ${everywhere(shown)
+    .map((name) => `<code>${escape(name)}</code>`)
+    .join(
+      ", ",
+    )}. What is not answered as listed is answered as a <a href="#Problem">Problem</a>.</p>
+${shown.map((one) => section(one, everywhere(shown))).join("\n")}
 <h2>Shapes</h2>
 ${schemas.map(([name, schema]) => `<section id="${escape(name)}"><h3>${escape(name)}</h3>${schemaText(schema)}</section>`).join("\n")}
 </main></body></html>
@@ -72,19 +77,27 @@ function operationsOf({ paths }: ShownDocument): readonly Shown[] {
     );
 }
 
+/** Names of the parameters that all routes have. */
+function everywhere(shown: readonly Shown[]): readonly string[] {
+  const names = shown.map(({ operation }) => operation.parameters.map(({ name }) => name));
+  return (names[0] ?? []).filter((name) => names.every((list) => list.includes(name)));
+}
+
 function link({ method, path, operation }: Shown): string {
   return `<a href="#${escape(operation.operationId)}"><b class="${method}">${method}</b> ${breakable(path)}</a>`;
 }
 
-function section({ method, path, operation }: Shown): string {
+function section({ method, path, operation }: Shown, known: readonly string[]): string {
   const { operationId, summary, parameters, requestBody, responses } = operation;
   const body = requestBody === undefined ? "" : `<h4>Body</h4>${contentText(requestBody.content)}`;
-  const answers = Object.entries(responses).map(
+  const own = parameters.filter(({ name }) => !known.includes(name));
+  const listed = Object.entries(responses).filter(([status]) => status !== "default");
+  const answers = listed.map(
     ([status, answer]) =>
       `<tr><td><code>${escape(status)}</code></td><td>${escape(clip(answer.description))}${contentText(answer.content ?? {})}</td></tr>`,
   );
   return `<section id="${escape(operationId)}"><h3><b class="${method}">${method}</b> <code>${breakable(path)}</code></h3>
-<p>${escape(summary)}</p>${parametersText(parameters)}${body}<h4>Answers</h4><table>${answers.join("")}</table></section>`;
+<p>${escape(summary)}</p>${parametersText(own)}${body}<h4>Answers</h4><table>${answers.join("")}</table></section>`;
 }
 
 function parametersText(parameters: readonly Parameter[]): string {
@@ -161,7 +174,7 @@ function escape(text: string): string {
 }
 
 const style = `
-:root{color-scheme:light dark;--line:#8884;--dim:#8888}
+:root{color-scheme:light dark;--line:#8884;--dim:light-dark(#5b6270,#a3aab8)}
 *{box-sizing:border-box}
 body{margin:0;font:15px/1.5 system-ui,sans-serif;display:grid;grid-template-columns:19rem minmax(0,1fr)}
 nav{position:sticky;top:0;height:100vh;overflow:auto;padding:1rem;border-right:1px solid var(--line);font-size:13px}

@@ -16,6 +16,7 @@ import { openCall, refuseVisit } from "./call.ts";
 import { BodyDecoder } from "./content-encoding.ts";
 import { Deadlines } from "./deadlines.ts";
 import { AnswerHeads } from "./answer-heads.ts";
+import { fenceRoutes } from "./fences.ts";
 import { answerOptions, refusedAtGate } from "./gate.ts";
 import { DoorMetrics } from "./metrics.ts";
 import { nodeRoutes } from "./node-routes.ts";
@@ -58,7 +59,7 @@ const defaults: DoorOptions = {
 export const routes: readonly Route[] = [
   ...nodeRoutes,
   ...producerRoutes,
-  ...withTopicIds([...writeRoutes, ...readRoutes, ...tailRoutes, ...topicRoutes]),
+  ...withTopicIds([...writeRoutes, ...readRoutes, ...tailRoutes, ...topicRoutes, ...fenceRoutes]),
 ];
 
 export function createDoor({ broker, slabs, world, options = {} }: DoorParts): Door {

@@ -18,7 +18,7 @@ import { decodeUtf8 } from "../../src/bytes/unicode.ts";
 import { refuse, type Refusal } from "../../src/errors.ts";
 import { batchBytes, buildBatch, type BatchProducer } from "../../src/records/batch-builder.ts";
 import { headerNames, mediaTypes } from "../contract/names.ts";
-import { offsetSchema, timestampSchema } from "../contract/shapes.ts";
+import { fenceSchema, offsetSchema, timestampSchema } from "../contract/shapes.ts";
 import { wrongMediaType, type Call } from "./call.ts";
 import { CursorWriter } from "./cursor.ts";
 import { writeLines, type LinePlan } from "./ndjson-write.ts";
@@ -72,6 +72,12 @@ const conditionHeaders = {
   ...writeHeaders,
   [headerNames.expectedOffset]: {
     schema: { ...offsetSchema, description: "The log end at which the first record must land" },
+  },
+  [headerNames.fence]: {
+    schema: {
+      ...fenceSchema,
+      description: "The token that must be the partition's (PUT .../fence)",
+    },
   },
   [headerNames.producerId]: {
     schema: { ...offsetSchema, description: "From POST /v1/producers; with epoch and sequence" },
@@ -221,7 +227,12 @@ function planOf(call: WriteCall): LinePlan {
 
 function conditionsOf({ header }: WriteCall): AppendConditions | null {
   const expectedOffset = header[headerNames.expectedOffset];
-  return expectedOffset === undefined ? null : { expectedOffset };
+  const fence = header[headerNames.fence];
+  if (expectedOffset === undefined && fence === undefined) return null;
+  return {
+    ...(expectedOffset === undefined ? {} : { expectedOffset }),
+    ...(fence === undefined ? {} : { fence }),
+  };
 }
 
 /** The three producer headers, all or none. */
