@@ -26,7 +26,7 @@ import type { Deadline } from "./deadlines.ts";
 import { linesAnswer } from "./lines-answer.ts";
 import { LineIntake } from "./ndjson-intake.ts";
 import { LineRecords, type LineBatch } from "./ndjson-records.ts";
-import { checkPartitions, placeRecords, type Placed } from "./placement.ts";
+import { checkRecords, placeRecords, type Placed } from "./placement.ts";
 import { problemOf } from "./problem.ts";
 import { ReceiptRanges, receiptText, timestampOf } from "./receipts.ts";
 import { invalidRecords } from "./record-json.ts";
@@ -189,7 +189,7 @@ class LineWriter {
       if (this.#keyless < 0) this.#keyless = services.nextKeylessPartition(view.partitions);
       record.partition = this.#keyless;
     }
-    const fault = checkPartitions(this.#call, view, batch.records)[0];
+    const fault = checkRecords(this.#call, view, batch.records)[0];
     if (fault === undefined) return batch;
     const { index = 0, code, detail } = fault;
     return {

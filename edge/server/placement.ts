@@ -7,6 +7,7 @@ import type { TopicView } from "../../src/broker/broker.ts";
 import { partitionForKey } from "../../src/bytes/murmur2.ts";
 import { encodeUtf8 } from "../../src/bytes/unicode.ts";
 import { refuse, type Refusal } from "../../src/errors.ts";
+import { timestampFault } from "../../src/records/batch-validator.ts";
 import { headerNames } from "../contract/names.ts";
 import type { Call } from "./call.ts";
 import type { InputError } from "./problem.ts";
@@ -59,7 +60,7 @@ export function placeRecords(
   records: readonly RecordInput[],
 ): Placed | Refusal {
   if (call.partition >= view.partitions) return unknownPartition(call.topic, call.partition, view);
-  const errors = checkPartitions(call, view, records);
+  const errors = checkRecords(call, view, records);
   if (errors.length > 0) {
     return invalidRecords(`Cannot place records: ${errors[0].detail}`, errors);
   }
@@ -88,15 +89,20 @@ function keylessPartition(call: Call, view: TopicView): number {
     : partitionForKey(encodeUtf8(key), view.partitions);
 }
 
-/** What is wrong with the partitions that records name; in request order. */
-export function checkPartitions(
+/** Which records the topic cannot take, by their partitions and timestamps; in request order. The broker judges each
+ *  partition's batch by itself: what it would refuse must be found here, before another partition's is appended. */
+export function checkRecords(
   call: Call,
   view: TopicView,
   records: readonly RecordInput[],
 ): readonly InputError[] {
   const errors: InputError[] = [];
+  const rules = { ...view, now: call.services.world.now() };
+  const timed = view.timestampType === "CreateTime";
   for (let index = 0; index < records.length && errors.length < errorsMax; index++) {
-    const { partition } = records[index];
+    const { partition, timestamp } = records[index];
+    const late = timed && timestamp >= 0 ? timestampFault(timestamp, rules) : null;
+    if (late !== null) errors.push({ index, code: "invalid_timestamp", detail: late });
     if (partition < 0) continue;
     if (call.partition >= 0 && partition !== call.partition) {
       const detail = `the path says partition ${call.partition}, the record ${partition}`;

@@ -49,6 +49,9 @@ export interface TopicView {
   readonly partitions: number;
   readonly maxMessageBytes: number;
   readonly timestampType: "CreateTime" | "LogAppendTime";
+  /** How much older or younger than the clock a CreateTime record may be, ms. */
+  readonly timestampBeforeMaxMs: number;
+  readonly timestampAfterMaxMs: number;
   /** This very call created the topic. */
   readonly created: boolean;
 }

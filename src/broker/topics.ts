@@ -59,6 +59,8 @@ export class Topic {
       partitions: this.partitions,
       maxMessageBytes: this.#settings.maxMessageBytes,
       timestampType: this.#settings.timestampType,
+      timestampBeforeMaxMs: this.#settings.timestampBeforeMaxMs,
+      timestampAfterMaxMs: this.#settings.timestampAfterMaxMs,
       created: false,
     };
     return this.#view;

@@ -6,10 +6,12 @@
 // (batch-layout).
 //
 // Stricter than Kafka 4.3 in what no client sends and readers trip over: attribute bits without a meaning, lengths below
-// -1, offset deltas that are not 0 to n - 1 (Kafka writes such a batch anew), trailing bytes, timestamps beyond 2^53.
+// -1, offset deltas that are not 0 to n - 1 (Kafka writes such a batch anew), trailing bytes, timestamps beyond 2^53,
+// more headers on a record than either door shows (limits.headersPerRecordMax).
 // Source: Kafka 4.3, LogValidator, UnifiedLog.analyzeAndValidateRecords, ProduceRequest.validateRecords.
 
 import { refuse, type Refusal } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { attribute, checkBatch, type BatchHeader, type TimestampType } from "./batch-layout.ts";
 import { openInspected, type RecordCursor } from "./record-iterator.ts";
 
@@ -136,8 +138,12 @@ class RecordJudge {
     const { compacted, timestampType } = this.#rules;
     if (compacted && record.keyLength < 0) {
       this.#add("invalid_record", index, "A record of a compacted topic needs a key");
-    } else if (timestampType === "CreateTime" && !inTime(record.timestamp, this.#rules)) {
-      this.#add("invalid_timestamp", index, timestampDetail(record.timestamp, this.#rules));
+    } else if (record.headerCount > limits.headersPerRecordMax) {
+      const detail = `At most ${limits.headersPerRecordMax} headers are wanted, got ${record.headerCount}`;
+      this.#add("invalid_record", index, detail);
+    } else if (timestampType === "CreateTime") {
+      const fault = timestampFault(record.timestamp, this.#rules);
+      if (fault !== null) this.#add("invalid_timestamp", index, fault);
     }
   }
 
@@ -156,15 +162,18 @@ class RecordJudge {
   }
 }
 
-/** -1 says that the record has no timestamp: exempt. */
-function inTime(timestamp: number, rules: BatchRules): boolean {
-  if (timestamp === -1) return true;
-  const age = rules.now - timestamp;
-  return age <= rules.timestampBeforeMaxMs && -age <= rules.timestampAfterMaxMs;
-}
+export type TimestampRules = Pick<
+  BatchRules,
+  "now" | "timestampBeforeMaxMs" | "timestampAfterMaxMs"
+>;
 
-function timestampDetail(timestamp: number, rules: BatchRules): string {
-  const from = rules.now - rules.timestampBeforeMaxMs;
-  const to = rules.now + rules.timestampAfterMaxMs;
-  return `Timestamp ${from} to ${to} is wanted, got ${timestamp}`;
+/** Why a record of a CreateTime topic may not have this timestamp, or null. -1 says that it has none: exempt. */
+export function timestampFault(timestamp: number, rules: TimestampRules): string | null {
+  if (timestamp === -1) return null;
+  const { now, timestampBeforeMaxMs, timestampAfterMaxMs } = rules;
+  if (timestamp > now + timestampAfterMaxMs) {
+    return `Timestamp ${now + timestampAfterMaxMs} at most is wanted (message.timestamp.after.max.ms is ${timestampAfterMaxMs}), got ${timestamp}`;
+  }
+  if (now - timestamp <= timestampBeforeMaxMs) return null;
+  return `Timestamp ${now - timestampBeforeMaxMs} at least is wanted (message.timestamp.before.max.ms is ${timestampBeforeMaxMs}), got ${timestamp}`;
 }

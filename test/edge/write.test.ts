@@ -54,6 +54,28 @@ describe("POST .../records", () => {
     expect(seen.size).toBe(3);
   });
 
+  test("appends nothing anywhere when the topic cannot take one record's timestamp", async () => {
+    const day = 86_400_000;
+    await node.ask("PATCH /v1/topics/t/configs", {
+      "message.timestamp.before.max.ms": day,
+    });
+    const now = node.world.now();
+    const stamped = [now, now + 2 * day, now - 2 * day].map((timestamp, partition) => ({
+      partition,
+      timestamp,
+      value: "v",
+    }));
+    const { status, json } = await node.ask("POST /v1/topics/t/records", { records: stamped });
+    expect([status, json["errors"]]).toMatchObject([
+      400,
+      [
+        { index: 1, code: "invalid_timestamp" },
+        { index: 2, code: "invalid_timestamp" },
+      ],
+    ]);
+    expect(await values("GET /v1/topics/t/records")).toEqual([]);
+  });
+
   test("appends nothing anywhere when one record is wrong", async () => {
     const { status, json } = await node.ask("POST /v1/topics/t/records", {
       records: [{ value: "fine" }, { value: "fine", partition: 9 }],

@@ -1,6 +1,7 @@
 // What a client may append and what it may not: one line a rule, the table of Kafka's LogValidator and of what we add.
 
 import { describe, expect, test } from "bun:test";
+import { limits } from "../../src/limits.ts";
 import * as fc from "fast-check";
 import { putInt16, putInt32, putInt64 } from "../../src/bytes/big-endian.ts";
 import type { Code } from "../../src/errors.ts";
@@ -146,6 +147,15 @@ describe("validateBatch() of records", () => {
     bytes[bytes.length - 2] = 1;
     stampCrc(bytes, 0);
     expect(judge(bytes)).toBe("invalid_record");
+  });
+
+  test("takes as many headers on a record as the HTTP door, and no more", () => {
+    const headers = (count: number) => Array.from({ length: count }, () => ["h", null] as const);
+    const { headersPerRecordMax } = limits;
+    expect(judge(batchOf([record({ headers: headers(headersPerRecordMax) })]))).toBe("ok");
+    expect(judge(batchOf([record({ headers: headers(headersPerRecordMax + 1) })]))).toBe(
+      "invalid_record",
+    );
   });
 
   test("refuses records left behind the last one", () => {
