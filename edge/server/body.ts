@@ -59,19 +59,20 @@ function tooSlow(): Refusal {
 }
 
 /** The runtime's parser holds the body to its Content-Length, which was checked. */
-async function readFramed(services: Services, request: Request): Promise<Uint8Array | Refusal> {
-  const settled = Promise.withResolvers<Uint8Array | Refusal>();
-  const deadline: Deadline = {
-    dueAt: services.world.monotonic() + limits.bodyMsMax,
-    expire: () => settled.resolve(tooSlow()),
-  };
-  services.deadlines.add(deadline);
-  try {
-    request.bytes().then(settled.resolve, () => settled.resolve(brokenOff()));
-    return await settled.promise;
-  } finally {
-    services.deadlines.remove(deadline);
-  }
+function readFramed(services: Services, request: Request): Promise<Uint8Array | Refusal> {
+  const { deadlines, world } = services;
+  return new Promise((resolve) => {
+    const deadline: Deadline = {
+      dueAt: world.monotonic() + limits.bodyMsMax,
+      expire: () => resolve(tooSlow()),
+    };
+    const settle = (read: Uint8Array | Refusal): void => {
+      deadlines.remove(deadline);
+      resolve(read);
+    };
+    deadlines.add(deadline);
+    request.bytes().then(settle, () => settle(brokenOff()));
+  });
 }
 
 /** Counts while it reads. */

@@ -38,9 +38,12 @@ export class JsonReader {
   at = 0;
   /** The last text() or name() held an escape: only then can it hold a lone surrogate. */
   escaped = false;
+  /** No escape and no control character in the whole text, so that its strings need not be looked through one by one. */
+  readonly #plain: boolean;
 
   constructor(text: string) {
     this.text = text;
+    this.#plain = !unplain.test(text);
   }
 
   /** What comes next. */
@@ -157,7 +160,7 @@ export class JsonReader {
   #endOfString(): number {
     const { text, at } = this;
     const end = text.indexOf('"', at);
-    if (end >= 0 && !unplain.test(text.slice(at, end))) return end;
+    if (end >= 0 && (this.#plain || !unplain.test(text.slice(at, end)))) return end;
     return this.#walkString();
   }
 

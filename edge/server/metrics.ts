@@ -30,8 +30,9 @@ export class DoorMetrics {
     counts.statuses.set(status, (counts.statuses.get(status) ?? 0) + 1);
     counts.seconds += ms / 1_000;
     counts.count++;
-    const bucket = bucketSeconds.findIndex((bound) => ms <= bound * 1_000);
-    if (bucket >= 0) counts.buckets[bucket]++;
+    let bucket = 0;
+    while (bucket < bucketSeconds.length && ms > bucketSeconds[bucket] * 1_000) bucket++;
+    if (bucket < bucketSeconds.length) counts.buckets[bucket]++;
   }
 
   /** Sample lines of the two metrics that have labels. */

@@ -116,6 +116,9 @@ export function checkRecords(
 }
 
 function groupsOf(records: readonly RecordInput[]): readonly Group[] {
+  // A request of one record needs no table of groups.
+  if (records.length === 1)
+    return [{ partition: records[0].partition, records: [records[0]], places: [0] }];
   const groups = new Map<number, Group>();
   for (let place = 0; place < records.length; place++) {
     const record = records[place];

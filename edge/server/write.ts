@@ -166,7 +166,14 @@ async function handleWrite(call: WriteCall): Promise<Response> {
   if ("ok" in tried) return call.refuse(tried);
   const placed = placeRecords(call, tried, input.records);
   if (!placed.ok) return call.refuse(placed);
-  return append(call, tried, { placed, bytes });
+  const request = requestOf(call, tried, { placed, bytes });
+  if ("ok" in request) return call.refuse(request);
+  try {
+    const outcomes = await call.services.broker.produce(request);
+    return answerOutcomes(call, tried, { placed, outcomes });
+  } finally {
+    for (const { batch } of request.appends) batch.release();
+  }
 }
 
 /** What cannot be meant, told before the body is read. */
@@ -269,32 +276,22 @@ const acksOf: Readonly<Record<string, Acks>> = { all: "all", "1": "leader", "0":
 
 type Outcome = Appended | (Refusal & { readonly partition: number });
 
-async function append(
+/** The caller releases the batches. */
+function requestOf(
   call: WriteCall,
   view: TopicView,
   { placed, bytes }: { placed: Placed; bytes: Uint8Array },
-): Promise<Response> {
-  const built = buildAppends(call, view, placed);
-  if ("ok" in built) return call.refuse(built);
-  const { broker, metrics, options } = call.services;
-  const acks = acksOf[call.query.acks ?? "all"];
-  const request: ProduceRequest = {
+): ProduceRequest | Refusal {
+  const appends = buildAppends(call, view, placed);
+  if ("ok" in appends) return appends;
+  return {
     topic: view.name,
-    acks,
-    timeoutMs: options.requestTimeoutMs,
-    appends: built,
+    acks: acksOf[call.query.acks ?? "all"],
+    timeoutMs: call.services.options.requestTimeoutMs,
+    appends,
     trusted: true,
-    ...idempotencyOf(call, view, bytes),
+    idempotency: idempotencyOf(call, view, bytes),
   };
-  try {
-    const outcomes = await broker.produce(request);
-    if (view.created) call.setHeader(headerNames.topicCreated, "true");
-    if (acks === "none") return call.json(202, { accepted: placed.records.length });
-    metrics.recordsWritten += placed.records.length;
-    return answerOutcomes(call, view, { placed, outcomes });
-  } finally {
-    for (const { batch } of built) batch.release();
-  }
 }
 
 /** One batch a partition in the pool's memory, held by the caller; or why one of them is too large. */
@@ -325,9 +322,9 @@ function idempotencyOf(
   call: WriteCall,
   view: TopicView,
   body: Uint8Array,
-): Pick<ProduceRequest, "idempotency"> {
+): ProduceRequest["idempotency"] {
   const key = call.header[headerNames.idempotencyKey];
-  if (key === undefined) return {};
+  if (key === undefined) return undefined;
   const { visit, query } = call;
   const raw = [
     query.key,
@@ -339,7 +336,7 @@ function idempotencyOf(
   const digest = createHash("sha256").update(JSON.stringify(request)).update("\n").update(body);
   const bodyHash = new Uint8Array(digest.digest().subarray(0, 16));
   const principal = call.principal.name;
-  return { idempotency: { principal, key, bodyHash, partitionCount: view.partitions } };
+  return { principal, key, bodyHash, partitionCount: view.partitions };
 }
 
 function answerOutcomes(
@@ -347,6 +344,10 @@ function answerOutcomes(
   view: TopicView,
   { placed, outcomes }: { placed: Placed; outcomes: readonly Outcome[] },
 ): Response {
+  if (view.created) call.setHeader(headerNames.topicCreated, "true");
+  const { length } = placed.records;
+  if (call.query.acks === "0") return call.json(202, { accepted: length });
+  call.services.metrics.recordsWritten += length;
   const failed = outcomes.filter((outcome) => !outcome.ok);
   const first = failed[0];
   const alike = failed.every((refusal) => refusal.code === first?.code);
