@@ -1,7 +1,15 @@
 // The disk on real files: what comes back, what a crash leaves, which files are kept and which go.
 
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, cpSync, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { DiskRow } from "../../src/journal/disk.ts";
 import { journalName } from "../../src/journal/journal-files.ts";
@@ -110,6 +118,25 @@ describe("start", () => {
     const second = await clean.open();
     expect([second.cleanStop, summary(second).entries.length]).toEqual([true, 20]);
     await clean.close();
+  });
+
+  test("a flipped bit in the WAL of a file that another follows is set right after a kill", async () => {
+    const writer = await started("followed");
+    const first = writer.active;
+    await writer.roll();
+    await writer.commit([writer.entry(1)]);
+    await writer.disk.close();
+    const dir = temp.dir("followed-flipped");
+    cpSync(temp.dir("followed"), dir, { recursive: true });
+    const wal = join(dir, `${first}.db-wal`);
+    const bytes = readFileSync(wal);
+    bytes[bytes.length >> 1] ^= 16;
+    writeFileSync(wal, bytes);
+    const disk = diskIn(dir);
+    const found = await disk.open();
+    expect([found.mended!.length, summary(found).damage]).toEqual([1, []]);
+    expect(summary(found).entries.length).toBe(21);
+    await disk.close();
   });
 
   test("closing does not checkpoint: the rows stay in the WAL", async () => {

@@ -4,7 +4,8 @@
 // named too, so that nothing is shortened in silence. Left to others: WAL frames (wal-walk.ts), what rows mean.
 //
 //   1  sweep half-done files          3  read sealed heads; delete the files that they replace
-//   2  list                           4  walk, mend and scan each unsealed file, oldest first
+//   2  list                           4  walk, mend and scan each unsealed file, oldest first; one whose last row is
+//                                        known is walked only when rows are missing
 
 import { mkdirSync, rmSync } from "node:fs";
 import { Fault } from "../../errors.ts";
@@ -130,7 +131,7 @@ class Scan {
   /** What was set right, for the log. */
   readonly mended: string[] = [];
   readonly #dir: string;
-  /** The last stop was clean and the files look as it left them: SQLite may open a WAL unwalked. */
+  /** The last stop was clean and the newest file looks as it left it: the mark knows its last row. */
   readonly #untouched: boolean;
   readonly #verify: boolean;
   readonly #seeds = new Map<number, number>([[-1, groupSeed("")]]);
@@ -167,8 +168,10 @@ class Scan {
 
   /** The file's rows; nothing for the newest file when a crash came before its first transaction. */
   unsealedFile(name: string, range: LsnRange): FoundFile[] {
-    let scan = this.#scan(name, range, !this.#untouched && this.#walk(name));
-    if (scan.missed && this.#untouched) scan = this.#scan(name, range, this.#walk(name));
+    // Where the last row is known, SQLite may open a WAL unwalked: what it drops behind a bad frame is missed then.
+    const unwalked = this.#untouched || (range.followed && !this.#verify);
+    let scan = this.#scan(name, range, !unwalked && this.#walk(name));
+    if (scan.missed && unwalked) scan = this.#scan(name, range, this.#walk(name));
     this.damage.push(...scan.damage);
     if (scan.lastLsn !== null) {
       this.lastKind = scan.lastKind;
@@ -220,6 +223,8 @@ class Scan {
 interface LsnRange {
   readonly first: number;
   readonly last: number | null;
+  /** Another file begins behind it: its last row was durable before. */
+  readonly followed: boolean;
   /** A crash between a roll and its first transaction explains a file without rows. */
   readonly emptyIsFine: boolean;
 }
@@ -231,8 +236,8 @@ function lsnRange(
   clean: CleanStop | null,
 ): Omit<LsnRange, "emptyIsFine"> {
   const first = parseName(name)!.range.firstLsn;
-  if (next !== null) return { first, last: parseName(next)!.range.firstLsn - 1 };
-  return { first, last: clean?.name === name ? clean.lastLsn : null };
+  if (next !== null) return { first, last: parseName(next)!.range.firstLsn - 1, followed: true };
+  return { first, last: clean?.name === name ? clean.lastLsn : null, followed: false };
 }
 
 /** One unsealed file, its rows in lsn order. */
