@@ -39,6 +39,8 @@ export class Lane {
   readonly #options: LaneOptions;
   readonly #send: SendBatch;
   #queue: Waiting[] = [];
+  /** Where the queue begins: what stands before it has left, and is cut off when it is the larger part. */
+  #head = 0;
   #queuedBytes = 0;
   #running = false;
   /** Ends the wait for more records; null while none waits. */
@@ -75,11 +77,15 @@ export class Lane {
 
   #full(): boolean {
     const { maxCount } = this.#options;
-    return this.#queue.length >= maxCount || this.#queuedBytes >= this.#maxBytes;
+    return this.#waiting() >= maxCount || this.#queuedBytes >= this.#maxBytes;
+  }
+
+  #waiting(): number {
+    return this.#queue.length - this.#head;
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#waiting() > 0) {
       await this.#linger();
       const batch = this.#take();
       try {
@@ -112,14 +118,15 @@ export class Lane {
   /** From the front: as many as fit, at least one. */
   #take(): Waiting[] {
     let bytes = 0;
-    let count = 0;
-    for (const waiting of this.#queue) {
-      bytes += waiting.bytes.length + 1;
-      if (count > 0 && (bytes > this.#maxBytes || count >= this.#options.maxCount)) break;
-      count++;
+    let end = this.#head;
+    for (; end < this.#queue.length; end++) {
+      bytes += this.#queue[end].bytes.length + 1;
+      const full = bytes > this.#maxBytes || end - this.#head >= this.#options.maxCount;
+      if (full && end > this.#head) break;
     }
-    const batch = this.#queue.slice(0, count);
-    this.#queue = this.#queue.slice(count);
+    const batch = this.#queue.slice(this.#head, end);
+    this.#head = end;
+    if (end * 2 > this.#queue.length) this.#requeue([]);
     for (const waiting of batch) this.#queuedBytes -= waiting.bytes.length;
     return batch;
   }
@@ -146,11 +153,11 @@ export class Lane {
     if (thrown.receipts !== null) return this.#settle(batch, thrown.receipts);
     // Only what was certainly not appended may go again in other company: it would go under another key.
     if (thrown.sideEffects !== "none" || batch.length === 1) return this.#rejectAll(batch, thrown);
-    if (thrown.status === 413) return this.#again(batch);
+    if (thrown.status === 413) return this.#smaller(batch);
     const bad = badPlaces(thrown, batch.length);
     if (bad.size === 0) return this.#rejectAll(batch, thrown);
     for (const [place, error] of bad) batch[place].reject(error);
-    this.#requeue(batch.filter((_, place) => !bad.has(place)));
+    this.#again(batch.filter((_, place) => !bad.has(place)));
     this.#count(bad.size);
   }
 
@@ -160,14 +167,20 @@ export class Lane {
   }
 
   /** In smaller batches from now on: a topic's max.message.bytes may be less than ours. */
-  #again(batch: readonly Waiting[]): void {
+  #smaller(batch: readonly Waiting[]): void {
     const bytes = batch.reduce((sum, waiting) => sum + waiting.bytes.length + 1, 0);
     this.#maxBytes = Math.ceil(bytes / 2);
-    this.#requeue(batch);
+    this.#again(batch);
   }
 
+  /** At the front of what waits. */
   #requeue(batch: readonly Waiting[]): void {
-    this.#queue = [...batch, ...this.#queue];
+    this.#queue = batch.concat(this.#queue.slice(this.#head));
+    this.#head = 0;
+  }
+
+  #again(batch: readonly Waiting[]): void {
+    this.#requeue(batch);
     for (const waiting of batch) this.#queuedBytes += waiting.bytes.length;
   }
 }

@@ -84,6 +84,14 @@ describe("coming back", () => {
     expect(await take(node.client.consume("t"), 2)).toEqual(["v0", "v1"]);
   });
 
+  test("a node that is gone is left for the next one", async () => {
+    const node = scripted([events(recordEvent(0)), "broken", events(recordEvent(1))], {
+      urls: ["http://one", "http://two"],
+    });
+    expect(await take(node.client.consume("t"), 2)).toEqual(["v0", "v1"]);
+    expect(node.asked.map(({ url }) => new URL(url).host)).toEqual(["one", "one", "two"]);
+  });
+
   test("it tries for as long as it is read", async () => {
     const node = scripted([
       ...Array.from({ length: 40 }, () => "broken" as const),

@@ -55,6 +55,14 @@ console.log(typeof sent, new RivuletError("", { code: "x" }).sideEffects);
     run([bun, tsc, ...module, ...lib, "program.ts"], user);
   }, 30_000);
 
+  test("rivulet/client is the same client", async () => {
+    const name = "rivulet/client";
+    const ours = (await import(name)) as Record<string, unknown>;
+    const packed = (await import(join(dir, "package/client.js"))) as Record<string, unknown>;
+    expect(Object.keys(ours).sort()).toEqual(Object.keys(packed).sort());
+    expect(Object.keys(ours)).toContain("connect");
+  });
+
   test("it has what a package has, and no dependency", () => {
     const text = readFileSync(join(dir, "package/package.json"), "utf8");
     const manifest = JSON.parse(text) as Record<string, unknown>;

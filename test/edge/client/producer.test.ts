@@ -47,6 +47,24 @@ describe("batches", () => {
     expect(counts(byBytes.asked)).toEqual([2, 2, 1]);
   });
 
+  test("a hundred thousand records, one a batch, wait in a queue that costs nothing", async () => {
+    let offset = 0;
+    const steps = Array.from(
+      { length: 100 },
+      () => (asked: Parameters<ReturnType<typeof receipts>>[0]) => {
+        return receipts(offset++)(asked);
+      },
+    );
+    const leaving = new AbortController();
+    const node = scripted(steps);
+    const producer = node.client.producer({ maxCount: 1, signal: leaving.signal });
+    const sent = Array.from({ length: 100_000 }, (_, i) => producer.send("t", { value: i }));
+    expect((await sent[99]).offset).toBe(99);
+    leaving.abort(new Error("enough"));
+    const outcomes = await Promise.allSettled(sent);
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(100);
+  });
+
   test("lingering waits for company; flush() does not", async () => {
     const node = scripted([receipts(0), receipts(1)]);
     const producer = node.client.producer({ lingerMs: 10_000 });

@@ -14,7 +14,7 @@ import { version } from "../../../src/version.ts";
 import { tableLines } from "../../bench/report.ts";
 import { chromiumThere, withPage } from "./chromium.ts";
 import type { Checked } from "./conformance.ts";
-import { startWorker } from "./workerd.ts";
+import { startWorker, workerdThere } from "./workerd.ts";
 
 const root = join(import.meta.dirname, "../../..");
 
@@ -34,7 +34,7 @@ export const runtimes: Readonly<Record<string, Runtime | null>> = {
   node: Bun.which("node") === null ? null : (ground) => inProcess(["node", "run.js"], ground),
   deno: (ground) =>
     inProcess([join(root, "node_modules/.bin/deno"), "run", "--allow-net", "run.js"], ground),
-  workerd: inWorkerd,
+  workerd: workerdThere ? inWorkerd : null,
   chromium: chromiumThere ? ({ page }) => withPage(page.url, page.result) : null,
 };
 

@@ -1,10 +1,12 @@
 // A Worker in workerd, the runtime of Cloudflare's Workers, on a free port.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** A program, or a script that finds it, as the package manager left it. */
 const workerd = join(import.meta.dirname, "../../../node_modules/.bin/workerd");
+
+export const workerdThere = existsSync(workerd);
 
 export interface RunningWorker {
   readonly url: string;
