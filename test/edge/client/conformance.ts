@@ -128,6 +128,14 @@ const checks: Readonly<Record<string, Check>> = {
     same((await module.connect(url).read(topic)).records.length, 200);
   },
 
+  async "a failure that nobody awaited is told by flush(), and ends no process"({ module, url }) {
+    const producer = module.connect(url).producer();
+    void producer.send("no/such name", { value: 1 });
+    const error = await failure(producer.flush());
+    same((error as { code?: string }).code, "invalid_topic_exception");
+    await producer.close();
+  },
+
   async "a consumer tails live, and another goes on at its cursor"({ module, url, topic }) {
     const client = module.connect(url);
     await client.admin.createTopic(topic, { partitions: 2 });

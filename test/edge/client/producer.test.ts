@@ -191,6 +191,35 @@ describe("against a node", () => {
     });
   }
 
+  for (const idempotence of ["key", "producer"] as const) {
+    test(`{idempotence: "${idempotence}"}: restarts of the node lose nothing and write nothing twice`, async () => {
+      await using broker = await startBroker({ storage: "disk" });
+      await broker.createTopic("t", { partitions: 2 });
+      let retries = 0;
+      const client = connect(broker.url, { onRetry: () => void retries++ });
+      const producer = client.producer({ idempotence, maxCount: 5 });
+      const sent: Promise<Receipt>[] = [];
+      for (let round = 0; round < 3; round++) {
+        for (let i = 0; i < 100; i++) {
+          sent.push(producer.send("t", { key: `k${i % 3}`, value: round * 100 + i }));
+        }
+        await sent[round * 100 + 20];
+        await broker.restart();
+      }
+      await producer.close();
+      expect(retries).toBeGreaterThan(0);
+      const records = await broker.read("t");
+      const values = records.map((one) => one.json() as number);
+      expect(values.sort((a, b) => a - b)).toEqual(Array.from({ length: 300 }, (_, i) => i));
+      for (const key of ["k0", "k1", "k2"]) {
+        const offsets = (await Promise.all(sent))
+          .filter((_, i) => `k${(i % 100) % 3}` === key)
+          .map(({ offset }) => offset);
+        expect(offsets).toEqual([...offsets].sort((a, b) => a - b));
+      }
+    }, 20_000);
+  }
+
   test("a client places keys where the node does", async () => {
     await using broker = await startBroker();
     await broker.createTopic("t", { partitions: 16 });
