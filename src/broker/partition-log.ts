@@ -39,6 +39,8 @@ export interface LogRead {
 export interface PartitionLog {
   /** Cost: no allocation beyond the answer. */
   bounds(): LogBounds;
+  /** The time for an append that is stamped now, ms: never before that of an earlier one, though the clock runs back. */
+  appendTime(): number;
   /** Never rejects. */
   append(append: LogAppend): Promise<LogAppended | Refusal>;
   /** Batches from the one that holds `offset` on, up to the high watermark; at least one when there is one, more

@@ -94,7 +94,7 @@ export class Producing {
     if (refusal !== null) return refusal;
     const { batch, conditions } = append;
     const { acks, idempotency } = request;
-    const logAppendTime = this.#stampTime(topic, batch.bytes);
+    const logAppendTime = stampTime(topic, log, batch.bytes);
     return log.append({ batch, acks, logAppendTime, conditions, idempotency });
   }
 
@@ -107,13 +107,6 @@ export class Producing {
     if (valid.maxTimestamp !== valid.header.maxTimestamp)
       stampMaxTimestamp(batch.bytes, 0, valid.maxTimestamp);
     return null;
-  }
-
-  #stampTime(topic: Topic, bytes: Uint8Array): number {
-    if (topic.settings.timestampType !== "LogAppendTime") return -1;
-    const now = this.#world.now();
-    stampLogAppendTime(bytes, 0, now);
-    return now;
   }
 
   #produced(round: Round): Produced[] {
@@ -207,6 +200,14 @@ function withinRules(bytes: Uint8Array, { settings: rules }: Topic, now: number)
   if (rules.timestampType === "LogAppendTime") return true;
   const tooYoung = maxTimestampAt(bytes, 0) > now + rules.timestampAfterMaxMs;
   return !tooYoung && rules.timestampBeforeMaxMs >= now;
+}
+
+/** The append time that now stands in the batch, or -1 for a topic that keeps its producers' times. */
+function stampTime(topic: Topic, log: PartitionLog, bytes: Uint8Array): number {
+  if (topic.settings.timestampType !== "LogAppendTime") return -1;
+  const time = log.appendTime();
+  stampLogAppendTime(bytes, 0, time);
+  return time;
 }
 
 /** acks=all wants min.insync.replicas voters; this node has itself. */

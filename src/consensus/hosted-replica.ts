@@ -155,7 +155,7 @@ export class HostedReplica implements Replica {
       draft.baseOffset === this.#positions.nextOffset,
       () => `Proposal must begin at offset ${this.#positions.nextOffset}, got ${draft.baseOffset}`,
     );
-    const time = this.clock();
+    const time = Math.max(this.clock(), draft.timeMin ?? 0);
     const data: Payload = { ...draft, time };
     const bytes = draftBytes(draft);
     const proposed = this.#node.propose(data, bytes);

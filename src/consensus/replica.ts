@@ -15,6 +15,8 @@ export interface EntryDraft {
   readonly baseOffset: Offset;
   readonly offsetCount: number;
   readonly maxTimestamp: number;
+  /** The entry's time is at least this, ms: the append times that its batches carry already. */
+  readonly timeMin?: number;
   readonly meta: Uint8Array | null;
   /** Held by the draft until the host took it (propose retains what it accepts). */
   readonly batch: Slice | null;

@@ -49,9 +49,11 @@ export function dataDraft(
   const baseOffset = appends[0].baseOffset;
   let offsetCount = 0;
   let maxTimestamp = -1;
+  let timeMin = 0;
   for (const append of appends) {
     offsetCount += append.recordCount;
     maxTimestamp = Math.max(maxTimestamp, append.maxTimestamp);
+    timeMin = Math.max(timeMin, append.logAppendTime);
     stampBatch(append.batch.bytes, 0, { baseOffset: append.baseOffset, leaderEpoch });
   }
   return {
@@ -59,6 +61,7 @@ export function dataDraft(
     baseOffset: offset(baseOffset),
     offsetCount,
     maxTimestamp,
+    timeMin,
     meta: encodeReceipts(receiptsOf(appends), baseOffset),
     batch: appends.length === 1 ? appends[0].batch.retain() : joined(appends, slabs),
   };

@@ -67,6 +67,8 @@ export class Partition {
   readonly #replica: Replica;
   readonly #appender: Appender;
   readonly #reader: Reader;
+  /** The last that appendTime() gave: its append may wait in a queue, so that no entry carries it yet. */
+  #appendTime = 0;
 
   /** Use createPartition() or openPartition(). */
   constructor(options: PartitionOptions, machine: PartitionMachine, replica: Replica) {
@@ -96,6 +98,13 @@ export class Partition {
       logEndOffset: this.#logEnd(),
       leaderEpoch: confirmedTerm,
     };
+  }
+
+  /** The time for an append that is stamped now (LogAppendTime), ms: at least that of every entry and of every append
+   *  stamped before, so that append times never run back though the clock does. */
+  appendTime(): number {
+    this.#appendTime = Math.max(this.#replica.clock(), this.#appendTime);
+    return this.#appendTime;
   }
 
   /** Appends one batch. Never rejects. The first append after a start elects this replica. Refusals: conditions

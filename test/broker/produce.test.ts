@@ -89,6 +89,27 @@ describe("timestamps", () => {
     fetched.release();
   });
 
+  test("append times never run back, though the clock does and the node restarts", async () => {
+    let node = await startNode();
+    const configs = { "message.timestamp.type": "LogAppendTime" };
+    must(await node.broker.createTopic({ name: "t", configs }));
+    const append = async () => {
+      const [outcome] = await node.broker.produce(produce("t", batchOf("a")));
+      return outcome.ok ? outcome.logAppendTime : outcome;
+    };
+    expect(await append()).toBe(now);
+    node.world.advance(100);
+    // The second of these is stamped while the first waits for its turn.
+    const first = append();
+    node.world.setBack(500);
+    expect(await Promise.all([first, append()])).toEqual([now + 100, now + 100]);
+    node.world.setBack(500);
+    node = await node.restart();
+    expect(await append()).toBe(now + 100);
+    node.world.advance(2_000);
+    expect(await append()).toBe(now + 1_100);
+  });
+
   test("a wrong max timestamp of a client is corrected, so that look-ups by time find it", async () => {
     const { broker } = await startNode();
     must(await broker.createTopic({ name: "t" }));

@@ -40,6 +40,9 @@ export class ScriptedLog implements PartitionLog {
       leaderEpoch: 1,
     };
   }
+  appendTime(): number {
+    return 0;
+  }
   append(append: LogAppend): Promise<LogAppended | Refusal> {
     const bytes = append.batch.bytes.slice();
     const baseOffset = this.#end;

@@ -38,6 +38,11 @@ export class VirtualWorld implements World {
     setImmediate(fn);
   }
 
+  /** Sets the wall clock back, as an operator or NTP does. */
+  setBack(ms: number): void {
+    this.#now -= ms;
+  }
+
   get timers(): number {
     return this.#timers.size;
   }
