@@ -19,10 +19,10 @@ describe("timeouts", () => {
     const { world, timeouts, expired, one } = started();
     const from = world.monotonic();
     timeouts.begin(100, one("a"));
-    await world.advance(30);
+    world.advance(30);
     timeouts.begin(100, one("b"));
     timeouts.begin(20, one("c"));
-    await world.advance(200);
+    world.advance(200);
     expect(expired).toEqual([`c ${from + 50}`, `a ${from + 100}`, `b ${from + 130}`]);
   });
 
@@ -32,7 +32,7 @@ describe("timeouts", () => {
     for (const each of [a, b, c]) timeouts.begin(100, each);
     timeouts.end(100, a);
     timeouts.end(100, c);
-    await world.advance(500);
+    world.advance(500);
     expect(expired).toEqual([`b ${world.monotonic() - 400}`]);
     timeouts.end(100, b);
   });
