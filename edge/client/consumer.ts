@@ -28,7 +28,7 @@ export interface Gap {
 export interface ConsumeOptions {
   /** Default: latest. */
   readonly from?: Start;
-  /** Default: all, those that are made later included. */
+  /** Default: all, those that are made later included. A tail follows 200 at most: of a topic with more, name some. */
   readonly partitions?: readonly number[];
   readonly signal?: AbortSignal;
   /** Retention passed the position. Absent: next() rejects with `gap`. A function: it is told, and reading goes on. */
