@@ -46,12 +46,18 @@ function readText(path: string): { readonly ok: true; readonly text: string } | 
     const { size } = statSync(path);
     if (size > fileBytesMax)
       return wrong(`The config file ${path} has ${size} bytes, at most ${fileBytesMax}`);
-    return { ok: true, text: readFileSync(path, "utf8") };
+    // A byte order mark, which editors leave, is dropped; bytes that are no text are not made into some.
+    return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)) };
   } catch (fault) {
-    const code = fault instanceof Error && "code" in fault ? fault.code : null;
-    const why = code === "ENOENT" ? "there is none" : String(code ?? fault);
-    return wrong(`Cannot read the config file ${resolve(path)}: ${why}`);
+    return wrong(`Cannot read the config file ${resolve(path)}: ${reasonOf(fault)}`);
   }
+}
+
+function reasonOf(fault: unknown): string {
+  const code = fault instanceof Error && "code" in fault ? fault.code : null;
+  if (code === "ENOENT") return "there is none";
+  // What a decoder throws by its standard.
+  return fault instanceof TypeError ? "it is no UTF-8 text" : String(code ?? fault);
 }
 
 type Table = Readonly<Record<string, unknown>>;

@@ -21,7 +21,8 @@ export function overview(version: string): string {
     ]),
     "",
     "`rivulet COMMAND --help` tells more of a command; `rivulet --version` prints the version.",
-    "Commands that ask a node take --url URL, else RIVULET_URL, else http://127.0.0.1:7480.",
+    "Commands that ask a node take --url URL, else RIVULET_URL, else http://127.0.0.1:7480. A config file (TOML) can hold",
+    "what flags and variables say: --config-file FILE or RIVULET_CONFIG_FILE; `rivulet config` shows what holds and why.",
     "Exit code: 0 done, 1 failed, 2 the command line was wrong.",
   ].join("\n");
 }

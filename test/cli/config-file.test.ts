@@ -124,6 +124,14 @@ describe("a file", () => {
       expect({ code, out }).toEqual({ code: 2, out: "" });
     });
 
+  test("may begin with a byte order mark; bytes that are no UTF-8 are refused", async () => {
+    expect((await told('\u{feff}http = "127.0.0.1:1"')).options.http.value).toBe("127.0.0.1:1");
+    writeFileSync(file, Buffer.from([0x61, 0xff, 0x0a]));
+    const { code, err } = await runLine(`config --config-file ${file}`);
+    expect(err).toContain("it is no UTF-8 text");
+    expect(code).toBe(2);
+  });
+
   test("that is not there, or is no file, is refused", async () => {
     const missing = await runLine(`start --config-file ${file}`);
     expect(missing.err).toContain(`Cannot read the config file ${file}: there is none`);
