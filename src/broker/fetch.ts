@@ -41,7 +41,8 @@ export class Fetching {
     const topic = this.#topics.byName(request.topic);
     if (topic === null) return unknownTopic(request.topic);
     const gathering = new Gathering(topic, request);
-    await gathering.open();
+    const opening = gathering.open();
+    if (opening !== null) await opening;
     await gathering.fill();
     if (!gathering.enough && request.maxWaitMs > 0 && request.signal?.aborted !== true) {
       const refusal = await this.#wait(gathering, request);
@@ -97,16 +98,25 @@ class Gathering {
   }
 
   /** Opens what is closed, all at once: after a crash each log commits its tail, and together they share a flush. */
-  async open(): Promise<void> {
+  open(): Promise<unknown> | null {
     const closed = this.#positions.filter(({ slot }) => slot !== null && slot.open === null);
-    if (closed.length > 1) await Promise.all(closed.map(async ({ slot }) => await slot?.log()));
+    if (closed.length < 2) return null;
+    return Promise.all(closed.map(async ({ slot }) => await slot?.log()));
   }
 
-  /** Reads on from each position in order until there is enough or nothing more. */
+  /** Reads on from each position in order until there is enough or nothing more. A read may end early (a file ends,
+   *  the cache ends): each position goes on until one brings nothing. What the cache has is read without an await. */
   async fill(): Promise<void> {
+    const { maxBytes } = this.#request;
     for (const position of this.#positions) {
-      if (this.bytes >= this.#request.maxBytes) return;
-      if (!position.asked || position.behind) await this.#fillOne(position);
+      if (this.bytes >= maxBytes) return;
+      let more = !position.asked || position.behind;
+      for (let first = this.bytes === 0; more; first = false) {
+        const reading = position.read(maxBytes - this.bytes, first);
+        const read = reading instanceof Promise ? await reading : reading;
+        this.bytes += read;
+        more = read > 0 && this.bytes < maxBytes && position.behind;
+      }
     }
   }
 
@@ -123,16 +133,6 @@ class Gathering {
       partitions: this.#positions.map((position) => position.result()),
       release: () => this.release(),
     };
-  }
-
-  /** A read may end early (a file ends, the cache ends): go on until one brings nothing. */
-  async #fillOne(position: Position): Promise<void> {
-    let read = await position.read(this.#request.maxBytes - this.bytes, this.bytes === 0);
-    while (read > 0) {
-      this.bytes += read;
-      if (this.bytes >= this.#request.maxBytes || !position.behind) return;
-      read = await position.read(this.#request.maxBytes - this.bytes, false);
-    }
   }
 }
 
@@ -166,16 +166,20 @@ class Position {
     return bounds.highWatermark > this.#next || bounds.logStartOffset > this.#next;
   }
 
-  /** Reads on; the bytes that were added. `first`: one whole batch comes even when it is larger than `budget`. */
-  async read(budget: number, first: boolean): Promise<number> {
+  /** Reads on; the bytes that were added, at once when the log is open and its cache has them. `first`: one whole
+   *  batch comes even when it is larger than `budget`. */
+  read(budget: number, first: boolean): number | Promise<number> {
     if (this.slot === null || this.refusal !== null || this.full) return 0;
     this.asked = true;
-    const log = await this.slot.log();
-    if ("ok" in log) return this.#refused(log);
     const room = Math.min(budget, this.#room);
-    const read = await this.#readLog(log, room);
-    if (!read.ok) return this.#refused(read);
-    return this.#take(read, { room, first });
+    const log = this.slot.log();
+    const read =
+      log instanceof Promise
+        ? log.then((opened) => this.#readLog(opened, room))
+        : this.#readLog(log, room);
+    return read instanceof Promise
+      ? read.then((late) => this.#took(late, { room, first }))
+      : this.#took(read, { room, first });
   }
 
   result(): FetchedPartition | (Refusal & { readonly partition: number }) {
@@ -202,12 +206,21 @@ class Position {
   }
 
   /** A fault of the disk is this partition's refusal alone. */
-  async #readLog(log: PartitionLog, room: number): Promise<LogRead | Refusal> {
+  #readLog(
+    log: PartitionLog | Refusal,
+    room: number,
+  ): LogRead | Refusal | Promise<LogRead | Refusal> {
+    if ("ok" in log) return log;
     try {
-      return await log.fetch({ offset: this.#next, maxBytes: Math.max(room, 1) });
+      const read = log.fetch({ offset: this.#next, maxBytes: Math.max(room, 1) });
+      return read instanceof Promise ? read.catch(refusalOf) : read;
     } catch (thrown) {
       return refusalOf(thrown);
     }
+  }
+
+  #took(read: LogRead | Refusal, of: { room: number; first: boolean }): number {
+    return read.ok ? this.#take(read, of) : this.#refused(read);
   }
 
   #take(read: LogRead, { room, first }: { room: number; first: boolean }): number {

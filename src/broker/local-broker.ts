@@ -125,8 +125,10 @@ export class LocalBroker implements Broker {
     return Promise.resolve(request.appends.map(({ partition }) => ({ ...stopping(), partition })));
   }
 
-  async fetch(request: FetchRequest): ReturnType<Broker["fetch"]> {
-    return this.#closing === null ? await this.#parts.fetching.fetch(request) : stopping();
+  fetch(request: FetchRequest): ReturnType<Broker["fetch"]> {
+    return this.#closing === null
+      ? this.#parts.fetching.fetch(request)
+      : Promise.resolve(stopping());
   }
 
   listOffsets(topic: string, wanted: readonly WantedOffset[]): ReturnType<Broker["listOffsets"]> {

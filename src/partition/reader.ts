@@ -113,11 +113,14 @@ export class Reader {
     const release = (): void => read.release();
     let left = from.maxBytes;
     for (const entry of read.entries) {
-      for (const batch of batchesIn(entry)) {
-        if (nextOffsetAt(batch, 0) <= from.offset) continue;
-        left -= batch.length;
+      const bytes = entry.batch?.bytes ?? noBytes;
+      for (let at = 0, end = 0; at < bytes.length; at = end) {
+        end = at + batchBytesAt(bytes, at);
+        // Passed over without a view of it: an entry written under load holds dozens of batches.
+        if (nextOffsetAt(bytes, at) <= from.offset) continue;
+        left -= end - at;
         if (left < 0 && batches.length > 0) return { ok: true, batches, release };
-        batches.push(batch);
+        batches.push(bytes.subarray(at, end));
       }
     }
     return { ok: true, batches, release };
@@ -164,6 +167,7 @@ export class Reader {
   }
 }
 
+const noBytes = new Uint8Array(0);
 const nothing: FetchedBatches = { ok: true, batches: [], release: () => {} };
 
 /** The batches of an entry, back to back, as views. */
