@@ -1,5 +1,6 @@
 // Topics and what is known of them. Thin: one request each, the node's own words.
 
+import { headerNames } from "../contract/names.ts";
 import { RivuletError } from "./errors.ts";
 import { segment, type Ask, type Transport } from "./transport.ts";
 
@@ -44,6 +45,14 @@ export interface PartitionOffset {
   /** null: no record is that young. */
   readonly offset: number | null;
   readonly timestamp: number | null;
+}
+
+export interface FenceChange {
+  readonly partition: number;
+  /** 1-64 visible ASCII characters that writers show from now on; null clears it. */
+  readonly token: string | null;
+  /** The token that must be set now, else `fence_mismatch`; left out asks nothing. */
+  readonly expected?: string;
 }
 
 export interface CallOptions {
@@ -148,6 +157,22 @@ export class Admin {
     const ask = { method: "DELETE", path, query, repeatable: true, signal } as const;
     const { logStartOffset } = await this.#ask<{ readonly logStartOffset: number }>(ask);
     return logStartOffset;
+  }
+
+  /** Sets or clears the token that `send(..., { fence })` must show. A change that asks for an expected token is not sent
+   *  again when its outcome is unknown. */
+  async setFence(
+    name: string,
+    { partition, token, expected, signal }: FenceChange & CallOptions,
+  ): Promise<void> {
+    const path = `${topicPath(name)}/partitions/${partition}/fence`;
+    const repeatable = expected === undefined;
+    if (token !== null) {
+      await this.#ask({ method: "PUT", path, repeatable, signal }, { token, expected });
+      return;
+    }
+    const headers: Record<string, string> = repeatable ? {} : { [headerNames.fence]: expected };
+    await this.#ask({ method: "DELETE", path, headers, repeatable, signal });
   }
 
   async #ask<T>(ask: Ask, body?: unknown): Promise<T> {

@@ -58,6 +58,8 @@ export interface SendOptions {
   readonly partition?: number;
   /** The offset that the first record must get; else `expected_offset_mismatch`. Wants `partition`. */
   readonly expectedOffset?: number;
+  /** The token that must be the partition's (`admin.setFence()`); else `fence_mismatch`. Wants `partition`. */
+  readonly fence?: string;
   /** The same key with the same records is written once, by whomever. Default: a new one. */
   readonly idempotencyKey?: string;
   /** "all" (default): committed. "1": durable on the leader. */
@@ -112,10 +114,11 @@ export class Client {
   ): Promise<Receipt | readonly Receipt[]> {
     const list = (Array.isArray(records) ? records : [records]) as readonly NewRecord[];
     const { environment } = this.#transport;
-    const { partition = null, expectedOffset, acks, signal } = options;
+    const { partition = null, expectedOffset, fence, acks, signal } = options;
     const key = options.idempotencyKey ?? newIdempotencyKey(environment);
     const headers: Record<string, string> = { [headerNames.idempotencyKey]: key };
     if (expectedOffset !== undefined) headers[headerNames.expectedOffset] = String(expectedOffset);
+    if (fence !== undefined) headers[headerNames.fence] = fence;
     const body = `{"records":[${list.map(recordText).join(",")}]}`;
     const query = new URLSearchParams(acks === undefined ? {} : { acks });
     const ask = writeAsk({ topic, partition, body, headers, query, signal });

@@ -63,6 +63,24 @@ describe("send() and read()", () => {
     expect(error.problem?.detail).toContain("lost");
   });
 
+  test("a writer with another fence token is refused, and the token changes hands by comparison", async () => {
+    const place = { partition: 0 };
+    const fenced = (token: string) =>
+      client.send("fenced", { value: token }, { ...place, fence: token });
+    await client.admin.ensureTopic("fenced", { partitions: 1 });
+    await client.admin.setFence("fenced", { ...place, token: "first" });
+    await fenced("first");
+    await client.admin.setFence("fenced", { ...place, token: "second", expected: "first" });
+    expect((await refusalOf(fenced("first"))).code).toBe("fence_mismatch");
+    const late = client.admin.setFence("fenced", { ...place, token: "third", expected: "first" });
+    expect((await refusalOf(late)).code).toBe("fence_mismatch");
+    const wrong = client.admin.setFence("fenced", { ...place, token: null, expected: "first" });
+    expect((await refusalOf(wrong)).code).toBe("fence_mismatch");
+    await client.admin.setFence("fenced", { ...place, token: null });
+    expect((await refusalOf(fenced("second"))).code).toBe("fence_mismatch");
+    expect((await client.read("fenced")).records.map((one) => one.text())).toEqual(["first"]);
+  });
+
   test("an expected offset that is not the log end is told with both", async () => {
     const place = { partition: 0 };
     await client.send("account", { value: "opened" }, { ...place, expectedOffset: 0 });
