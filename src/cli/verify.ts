@@ -74,9 +74,9 @@ async function printWords(
 ): Promise<void> {
   for (const one of damage) await terminal.out(`${sentence(one)}\n`);
   for (const file of report.mendable)
-    terminal.say(`A flipped bit in ${file} will be set right by the next start; nothing is lost`);
+    terminal.say(`Mended in a copy, and by the next start: ${file}`);
   const verdict = damage.length === 0 ? "no damage" : `${damage.length} damaged`;
-  const size = `${report.rows} rows, ${megabytes(report.bytes)} in ${report.files.length} files`;
+  const size = `${report.rows} rows, ${megabytes(report.bytes)} in ${report.files.length} ${report.files.length === 1 ? "file" : "files"}`;
   terminal.say(`Verified ${report.dir}: ${size}, ${verdict}`);
 }
 

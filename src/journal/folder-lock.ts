@@ -5,7 +5,15 @@
 //
 // Promise: two processes, or two nodes in one process, never hold the same folder. Left to others: what is in it.
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../errors.ts";
 import { openSqlite, type Connection } from "./sqlite.ts";
@@ -59,13 +67,18 @@ export function lockFolder(
   return { lock: new FolderLock(dir, connection) };
 }
 
+/** Asks for the right to write before SQLite does, which says no more than a number. */
 function makeFolder(dir: string): void {
+  attempt(`make the data folder ${dir}`, () => mkdirSync(dir, { recursive: true }));
+  attempt(`write to the data folder ${dir}`, () => accessSync(dir, constants.W_OK));
+}
+
+function attempt(what: string, act: () => void): void {
   try {
-    mkdirSync(dir, { recursive: true });
+    act();
   } catch (cause) {
-    throw new Fault("storage_failed", `Cannot make the data folder ${dir}: ${String(cause)}`, {
-      cause,
-    });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Fault("storage_failed", `Cannot ${what}: ${why}`, { cause });
   }
 }
 

@@ -13,6 +13,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } f
 import { join } from "node:path";
 import { crc32c } from "../bytes/crc32c.ts";
 import { Fault } from "../errors.ts";
+import { syncFolder } from "../journal/file-names.ts";
 
 /** Raised by one when an older Rivulet must not touch the folder any more. */
 export const formatVersion = 1;
@@ -75,6 +76,7 @@ function writeIdentity(dir: string, identity: Identity): void {
     closeSync(handle);
   }
   renameSync(`${file}.tmp`, file);
+  syncFolder(dir);
 }
 
 /** The text of identity.json. */

@@ -1,10 +1,13 @@
 // A folder has one holder; kill -9 frees it; the next one is told who holds it.
 
-import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lockFolder } from "../../src/journal/folder-lock.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 const root = mkdtempSync(join(tmpdir(), "rivulet-lock-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -30,6 +33,21 @@ test("a second holder in the same process is told who holds the folder", () => {
   const second = lockFolder(dir);
   expect("lock" in second).toBe(true);
   if ("lock" in second) second.lock.release();
+});
+
+test("a folder that cannot be made says why", () => {
+  const file = join(root, "file");
+  writeFileSync(file, "");
+  expect(() => lockFolder(join(file, "below"))).toThrow(
+    `Cannot make the data folder ${join(file, "below")}: ENOTDIR`,
+  );
+});
+
+// Root may write anywhere.
+test.skipIf(process.getuid?.() === 0)("a folder that cannot be written says so", () => {
+  const dir = join(root, "closed");
+  mkdirSync(dir, { mode: 0o500 });
+  expect(() => lockFolder(dir)).toThrow(`Cannot write to the data folder ${dir}: EACCES`);
 });
 
 test("a killed holder lets the folder go", async () => {
