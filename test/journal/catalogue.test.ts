@@ -1,12 +1,15 @@
 // The catalogue is a copy: believed while it holds, replaced by what the files say when it does not.
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SealedHead } from "../../src/journal/disk.ts";
 import { readCatalogue } from "../../src/journal/workers/catalogue.ts";
 import { takeInventory } from "../../src/journal/workers/inventory.ts";
 import { diskIn, liveIn, RowWriter, sealedOf, tempRoot } from "./disk-rows.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 const temp = tempRoot("catalogue");
 afterAll(() => temp.sweep());

@@ -1,9 +1,12 @@
 // A full disk and a failing one, made by the system: what was acknowledged stays readable, callers hear which it was.
 
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { diskIn, summary, tempRoot } from "./disk-rows.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 const temp = tempRoot("faults");
 afterAll(() => temp.sweep());

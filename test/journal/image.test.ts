@@ -53,7 +53,7 @@ const slabs = createSlabPool({ slabBytes: 64 * 1024 });
 
 function opened(dir: string): Promise<Journal> {
   const disk = new LibsqlDisk({ dir, slabs, world: systemWorld });
-  return openJournal({ world: systemWorld, disk, slabs, freeBytesMin: 0, fileRowsMax: 1_000 });
+  return openJournal({ world: systemWorld, disk, slabs, freeBytesMin: 0, fileRowsMax: 500 });
 }
 
 async function append(journal: Journal, replica: ReplicaNumber): Promise<void> {

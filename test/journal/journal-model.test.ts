@@ -1,8 +1,11 @@
-import { describe, test } from "bun:test";
+import { describe, setDefaultTimeout, test } from "bun:test";
 import { createMemoryDisk } from "../../src/journal/memory-disk.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "../../src/journal/simulated-disk.ts";
 import { settle, type VirtualWorld } from "../broker/virtual-world.ts";
 import { runJournalSuite, type SuiteDisk } from "./journal-suite.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 /** SEEDS=n runs n seeds instead of the few of a normal run; SEED=n runs that one. */
 const count = Number(process.env["SEEDS"] ?? 12);

@@ -1,6 +1,6 @@
 // The disk on real files: what comes back, what a crash leaves, which files are kept and which go.
 
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   copyFileSync,
   cpSync,
@@ -25,6 +25,9 @@ import {
   summary,
   tempRoot,
 } from "./disk-rows.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 const temp = tempRoot("disk");
 afterAll(() => temp.sweep());

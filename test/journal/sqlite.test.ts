@@ -1,6 +1,6 @@
 // The traps of libSQL that sqlite.ts stands before; each would come back with a change of version unseen otherwise.
 
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
   existsSync,
   mkdirSync,
@@ -14,6 +14,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fault } from "../../src/errors.ts";
 import { assertValues, openSqlite, type SqlValue } from "../../src/journal/sqlite.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 const root = mkdtempSync(join(tmpdir(), "rivulet-sqlite-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -38,8 +38,10 @@ async function fill(journal: Journal): Promise<void> {
     journal.createReplica({ groupId, incarnation: 3 }),
   );
   journal.createReplica({ groupId: "never/0", incarnation: 1 });
-  for (let i = 1; i <= 90; i++)
-    for (const replica of [a, b, c, d]) await append(journal, replica, [planAt(i)]);
+  for (let i = 1; i <= 90; i += 9) {
+    const plans = Array.from({ length: 9 }, (_, k) => planAt(i + k));
+    await Promise.all([a, b, c, d].map((replica) => append(journal, replica, plans)));
+  }
   await append(journal, b, [planAt(85, 2), planAt(86, 2)]);
   const hardState = { term: term(2), vote: 7, commit: logIndex(80) };
   const snapshot = { index: logIndex(80), bytes: new Uint8Array(300).fill(5) };

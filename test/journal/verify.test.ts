@@ -1,11 +1,14 @@
 // verify: whole folders are whole, every flip in a live row is named, nothing is changed, a running node is left alone.
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { lockFolder } from "../../src/journal/folder-lock.ts";
 import { verifyFolder, type VerifyReport } from "../../src/journal/verify.ts";
 import { contentOf, diskIn, liveIn, RowWriter, sealedOf, tempRoot } from "./disk-rows.ts";
+
+// Real files and processes on a machine that others use too.
+setDefaultTimeout(20_000);
 
 const temp = tempRoot("verify");
 afterAll(() => temp.sweep());
