@@ -51,7 +51,11 @@ export class TopicAdmin {
   async delete(name: string): Promise<Refusal | { readonly ok: true }> {
     const { topics, controller, settings } = this.#parts;
     const topic = topics.byName(name);
-    if (topic === null) return unknownTopic(name);
+    // Not unknownTopic(): nobody who deletes a topic wants to hear how to create it.
+    if (topic === null) {
+      const detail = `Cannot delete topic ${JSON.stringify(name.slice(0, 300))}: there is none`;
+      return refuse("unknown_topic_or_partition", detail);
+    }
     if (!settings.deleteTopics)
       return refuse("policy_violation", `Cannot delete ${name}: delete.topic.enable is false`);
     const { topicId } = topic.state;
