@@ -83,23 +83,14 @@ export async function resolveStart(
   const beyond = partitions.find((partition) => partition >= view.partitions);
   if (beyond !== undefined) return unknownPartition(view.name, beyond, view);
   if (query.cursor !== undefined) return startAtCursor(request, query.cursor);
-  const bounds = services.broker.bounds(view.name);
-  if ("ok" in bounds) return bounds;
-  const chosen = choose(bounds, partitions);
+  const chosen = services.broker.bounds(view.name, partitions);
+  if ("ok" in chosen) return chosen;
   const positions = await startOffsets(services, request, chosen);
   return "ok" in positions ? positions : { ok: true, all: partitions.length === 0, positions };
 }
 
 function invalid(detail: string): Refusal {
   return refuse("invalid_request", detail);
-}
-
-function choose(
-  bounds: readonly PartitionBounds[],
-  partitions: readonly number[],
-): readonly PartitionBounds[] {
-  if (partitions.length === 0) return bounds;
-  return bounds.filter(({ partition }) => partitions.includes(partition));
 }
 
 function startAtCursor(request: StartRequest, text: string): Start | Refusal {
@@ -190,7 +181,7 @@ export function outOfRange(
   topic: string,
   { partition, offset }: Position,
 ): Refusal {
-  const bounds = services.broker.bounds(topic);
+  const bounds = services.broker.bounds(topic, [partition]);
   if ("ok" in bounds) return bounds;
   const found = bounds.find((one) => one.partition === partition);
   const { logStartOffset = 0, logEndOffset = 0, highWatermark = 0 } = found ?? {};

@@ -249,8 +249,9 @@ export interface Broker {
     topic: string,
     wanted: readonly { readonly partition: number; readonly at: OffsetSpec }[],
   ): Promise<readonly (FoundOffset | (Refusal & { readonly partition: number }))[] | Refusal>;
-  /** Log start, high watermark and log end of every partition; no wait. */
-  bounds(topic: string): readonly PartitionBounds[] | Refusal;
+  /** Log start, high watermark and log end of the partitions, in order of partition (none named: of every one; those
+   *  that are not there are left out); no wait. Cost: one object for each of them. */
+  bounds(topic: string, partitions?: readonly number[]): readonly PartitionBounds[] | Refusal;
   /** Moves the log start to `before` (-1: the high watermark). */
   deleteRecords(
     topic: string,

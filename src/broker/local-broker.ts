@@ -135,8 +135,8 @@ export class LocalBroker implements Broker {
     return this.#parts.offsets.list(topic, wanted);
   }
 
-  bounds(topic: string): ReturnType<Broker["bounds"]> {
-    return this.#parts.offsets.bounds(topic);
+  bounds(topic: string, partitions?: readonly number[]): ReturnType<Broker["bounds"]> {
+    return this.#parts.offsets.bounds(topic, partitions);
   }
 
   deleteRecords(

@@ -29,10 +29,15 @@ export class Offsets {
     return await Promise.all(wanted.map((one) => find(topic, one)));
   }
 
-  bounds(name: string): readonly PartitionBounds[] | Refusal {
+  bounds(name: string, partitions: readonly number[] = []): readonly PartitionBounds[] | Refusal {
     const topic = this.#topics.byName(name);
     if (topic === null) return unknownTopic(name);
-    return topic.state.assignments.map((_, partition) => {
+    const count = topic.state.assignments.length;
+    const wanted =
+      partitions.length === 0
+        ? Array.from({ length: count }, (_, partition) => partition)
+        : partitions.filter((one) => one < count).sort((a, b) => a - b);
+    return wanted.map((partition) => {
       const { logStartOffset, highWatermark, logEndOffset, lastStableOffset } =
         topic.bounds(partition);
       return { partition, logStartOffset, highWatermark, logEndOffset, lastStableOffset };

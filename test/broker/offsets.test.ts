@@ -34,6 +34,17 @@ describe("listOffsets()", () => {
   });
 });
 
+describe("bounds()", () => {
+  test("tells of the partitions that are named, in order, and of all when none is", async () => {
+    const { broker } = await startNode();
+    must(await broker.createTopic({ name: "t", partitions: 4 }));
+    const told = (...partitions: number[]) =>
+      must(broker.bounds("t", partitions)).map(({ partition }) => partition);
+    expect(told(3, 1, 9)).toEqual([1, 3]);
+    expect(told()).toEqual([0, 1, 2, 3]);
+  });
+});
+
 describe("deleteRecords()", () => {
   test("moves the log start for good, and reads below it are refused", async () => {
     const node = await startNode();
