@@ -52,6 +52,8 @@ class LineReader {
   #bytes = 0;
   /** The page under way has all the room that is left to the request. */
   #isLastRoom = false;
+  /** The caller has left. (A request's signal does not tell: Deno aborts it after every answer.) */
+  #cancelled = false;
 
   constructor(call: Call, request: LinesRequest) {
     this.#call = call;
@@ -74,8 +76,12 @@ class LineReader {
       {
         pull: async (controller) => {
           const { text, over } = await this.#next();
+          if (this.#cancelled) return;
           controller.enqueue(encodeUtf8(text));
           if (over) controller.close();
+        },
+        cancel: () => {
+          this.#cancelled = true;
         },
       },
       { highWaterMark: 1 },
@@ -97,13 +103,13 @@ class LineReader {
       if (lines !== "") return { text: lines, over: false };
       // Pages without a wanted record come out of memory: others are to have their turn between them.
       await new Promise<void>((resolve) => this.#call.services.world.defer(resolve));
-      if (this.#call.visit.request.signal.aborted) return { text: this.#done(page), over: true };
+      if (this.#cancelled) return { text: "", over: true };
     }
   }
 
   #read(): Promise<Page | Refusal> {
     const { view, as, filter, maxRecords, maxBytes } = this.#request;
-    const { services, visit } = this.#call;
+    const { services } = this.#call;
     if (services.closing.aborted) return Promise.resolve(stopping);
     const room = maxBytes - this.#bytes;
     this.#isLastRoom = room <= pageBytes;
@@ -117,7 +123,7 @@ class LineReader {
       waitMs: 0,
       as,
       filter,
-      signal: visit.request.signal,
+      signal: services.closing,
     });
   }
 

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { limits } from "../../src/limits.ts";
 import { checkAnswer } from "./conformance.ts";
 import { EventReader } from "./events.ts";
@@ -39,7 +40,7 @@ async function ask(
   return { status: response.status, text };
 }
 
-const json = (body: unknown): RequestInit => ({
+const json = (body: unknown) => ({
   headers: { "content-type": "application/json" },
   body: JSON.stringify(body),
 });
@@ -83,8 +84,40 @@ describe("on Deno", () => {
     expect((await ask("POST /v1/topics/t/records", init)).status).toBe(413);
   });
 
+  test("lines go in and come out, bodies and answers are coded", async () => {
+    const lines = '{"value":"one"}\n{"value":"two","key":"k"}\nnonsense\n';
+    const type = { "content-type": "application/x-ndjson" };
+    const told = await ask("POST /v1/topics/lines/records", { headers: type, body: lines });
+    expect([told.status, told.text.trimEnd().split("\n").length]).toEqual([200, 3]);
+    for (const [encoding, compress] of [
+      ["gzip", gzipSync],
+      ["zstd", zstdCompressSync],
+    ] as const) {
+      for (const headers of [
+        { ...type, "content-encoding": encoding },
+        { ...json({}).headers, "content-encoding": encoding },
+      ]) {
+        const isLines = headers["content-type"] === type["content-type"];
+        const record = JSON.stringify({ value: "x".repeat(100_000), key: encoding });
+        const body = compress(isLines ? `${record}\n` : `{"records":[${record}]}`);
+        const answer = await ask("POST /v1/topics/lines/records", { headers, body });
+        expect([encoding, isLines, answer.status]).toEqual([encoding, isLines, 200]);
+      }
+      for (const accept of ["application/json", "application/x-ndjson"]) {
+        const headers = { accept, "accept-encoding": encoding };
+        const path = `${url}/v1/topics/lines/records?key=${encoding}`;
+        const coded = await fetch(path, { headers });
+        expect(coded.headers.get("content-encoding")).toBe(encoding);
+        expect((await coded.text()).length).toBeGreaterThan(200_000);
+      }
+    }
+    const bomb = gzipSync(Buffer.alloc(limits.decodedBytesMax + 1));
+    const headers = { ...json({}).headers, "content-encoding": "gzip" };
+    expect((await ask("POST /v1/topics/lines/records", { headers, body: bomb })).status).toBe(413);
+  });
+
   test("metrics, limits, readiness and the document are answered", async () => {
-    for (const path of ["/metrics", "/v1/limits", "/readyz", "/v1/openapi.json"]) {
+    for (const path of ["/metrics", "/v1/limits", "/readyz", "/v1/openapi.json", "/docs"]) {
       expect((await ask(`GET ${path}`)).status).toBe(200);
     }
   });
