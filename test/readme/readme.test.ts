@@ -72,6 +72,11 @@ test("the README's example test passes", async () => {
   }
 }, 20_000);
 
+test("the README's Worker is the example that the client's tests run", () => {
+  const [worker] = blocks("js");
+  expect(worker).toBe(readFileSync(join(root, "edge/client/examples/worker.js"), "utf8"));
+});
+
 test("the README's scripts are in package.json", async () => {
   const { scripts } = (await Bun.file(join(root, "package.json")).json()) as {
     scripts: Record<string, string>;
