@@ -62,7 +62,7 @@ export function placeRecords(
   if (call.partition >= view.partitions) return unknownPartition(call.topic, call.partition, view);
   const errors = checkRecords(call, view, records);
   if (errors.length > 0) {
-    return invalidRecords(`Cannot place records: ${errors[0].detail}`, errors);
+    return invalidRecords(`Cannot write records: ${errors[0].detail}`, errors);
   }
   const now = call.services.world.now();
   let keyless = -1;
