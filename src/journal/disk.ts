@@ -98,7 +98,17 @@ export interface UnsealedFile {
 export interface StopIndex {
   /** All files of the journal. */
   readonly files: readonly string[];
+  /** False where damage was known: it tells where every log ended, and the next start reads the rows all the same. */
+  readonly whole: boolean;
   readonly bytes: Uint8Array;
+}
+
+/** Where a clean stop left the journal; told when the newest file is not as that stop left it. */
+export interface CleanEnd {
+  /** The last row: numbers up to it were given. */
+  readonly lastLsn: number;
+  /** Bytes of its stop index; null when that is lost or damaged too. */
+  readonly index: Uint8Array | null;
 }
 
 export interface DiskInventory {
@@ -113,6 +123,8 @@ export interface DiskInventory {
   /** Bytes of the stop index, only when the last stop was clean and there are the same files with the same rows and no
    *  damage. With it the rows of unsealed files may be left out. */
   readonly index?: Uint8Array | null;
+  /** Only when the newest file is damaged and the last stop was clean. Kept until another file follows. */
+  readonly cleanEnd?: CleanEnd | null;
 }
 
 export interface DiskCommit {

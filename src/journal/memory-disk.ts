@@ -10,6 +10,7 @@ import { assert } from "../assert.ts";
 import { Fault } from "../errors.ts";
 import {
   factKinds,
+  type CleanEnd,
   type Disk,
   type DiskCommit,
   type DiskInventory,
@@ -49,6 +50,14 @@ export type StoredFile =
 /** Files by name: what a platter holds. */
 export type Platter = Map<string, StoredFile>;
 
+/** What a clean stop leaves beside the files. */
+export interface CleanMark extends CleanEnd {
+  readonly name: string;
+  readonly whole: boolean;
+  /** All files with their numbers of rows. */
+  readonly files: string;
+}
+
 /** What a row takes beside its batch and meta, in the sizes that this disk tells. */
 const rowBytes = 64;
 
@@ -62,7 +71,7 @@ export class MemoryDisk implements Disk {
   /** Rows that read as damaged: "file/lsn". */
   readonly damagedRows = new Set<string>();
   /** Of the last clean stop, with the files as they were. */
-  #index: { readonly bytes: Uint8Array; readonly files: string } | null = null;
+  mark: CleanMark | null = null;
   #closed = true;
 
   constructor(platter: Platter) {
@@ -85,10 +94,23 @@ export class MemoryDisk implements Disk {
       storedRows(file).flatMap((row) => this.#damageOf(name, row) ?? []),
     );
     const cleanStop = last?.kind === factKinds.cleanStop;
-    const whole = cleanStop && damage.length === 0 && this.#index?.files === this.#inventory();
-    const index = whole ? this.#index!.bytes : null;
-    this.#index = null;
-    return Promise.resolve({ sealed, unsealed, damage, cleanStop, index });
+    const mark = this.#ownMark(open.at(-1)?.name, last?.lsn ?? 0);
+    for (const [i, { name, file }] of open.entries()) {
+      const end = i < open.length - 1 ? firstLsn(open[i + 1].name) - 1 : (mark?.lastLsn ?? 0);
+      const lastLsn = storedRows(file).at(-1)?.lsn ?? firstLsn(name) - 1;
+      if (lastLsn < end) damage.push(missingRows(name, lastLsn + 1, end));
+    }
+    const whole = cleanStop && damage.length === 0 && mark?.files === this.#inventory();
+    const index = whole && mark.whole ? mark.index : null;
+    const cleanEnd = damage.some(({ file }) => file === mark?.name) ? mark : null;
+    this.mark = cleanEnd;
+    return Promise.resolve({ sealed, unsealed, damage, cleanStop, index, cleanEnd });
+  }
+
+  /** The mark, when it is the newest file's and nothing was written behind it. */
+  #ownMark(newest: string | undefined, lastLsn: number): CleanMark | null {
+    const { mark } = this;
+    return mark !== null && mark.name === newest && lastLsn <= mark.lastLsn ? mark : null;
   }
 
   /** Names and numbers of rows: what a stop index was made for. */
@@ -217,7 +239,12 @@ export class MemoryDisk implements Disk {
     this.#closed = true;
     const same = index?.files.length === this.platter.size;
     const known = same && index.files.every((name) => this.platter.has(name));
-    this.#index = known ? { bytes: index.bytes, files: this.#inventory() } : null;
+    const newest = [...this.platter.keys()].sort((a, b) => firstLsn(a) - firstLsn(b)).at(-1);
+    const last = newest === undefined ? undefined : storedRows(this.platter.get(newest)!).at(-1);
+    if (newest !== undefined && last?.kind === factKinds.cleanStop) {
+      const found = { name: newest, lastLsn: last.lsn, files: this.#inventory() };
+      this.mark = { ...found, index: index?.bytes ?? null, whole: known && index.whole };
+    }
     return Promise.resolve();
   }
 
@@ -330,6 +357,12 @@ function chunkOf(file: StoredFile, lsn: number): StoredRow {
   const row = storedRows(file).find((one) => one.lsn === lsn);
   assert(row !== undefined, () => `Cannot seal row ${lsn}: it is not in the file`);
   return row;
+}
+
+function missingRows(file: string, first: number, last: number): Damage {
+  const detail = `rows ${first} to ${last} are missing`;
+  const nobody = { replica: null, groupId: null, index: null, baseOffset: null, offsetCount: 0 };
+  return { file, lsn: null, ...nobody, detail };
 }
 
 function missingRow(read: DiskRead, lsn: number): Damage {

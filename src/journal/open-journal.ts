@@ -348,14 +348,15 @@ class OpenJournal implements Journal {
     return this.#closing;
   }
 
-  /** Null while anything is damaged: the next start looks at every row again. */
+  /** While anything is damaged the index tells ends alone, and the next start looks at every row again. */
   #index(): StopIndex | null {
     const files = this.#files;
+    if (this.#writer.fault !== null) return null;
     const damaged = files.all().some((file) => file.damaged) || this.#noted() !== "";
-    const whole = [...this.#logs.values()].every((log) => log.damage.length === 0);
-    if (this.#writer.fault !== null || damaged || !whole) return null;
+    const whole = !damaged && [...this.#logs.values()].every((log) => log.damage.length === 0);
     const { nextLsn } = this.#writer;
-    return makeIndex({ logs: this.#logs.values(), files, nextReplica: this.#nextReplica, nextLsn });
+    const logs = this.#logs.values();
+    return makeIndex({ logs, files, nextReplica: this.#nextReplica, nextLsn }, { whole });
   }
 
   async #close(): Promise<void> {

@@ -241,7 +241,7 @@ function startOf(
   if (from.offset < logStart.offset) return belowStart(log, "offset", from.offset);
   if (from.offset >= nextOffset) return null;
   const segment = log.segmentWith(from.offset);
-  if (segment === null) return null;
+  if (segment === null) return damaged(damageAt(log, (log.segments.at(-1)?.lastIndex ?? 0) + 1));
   // Offsets are dense: where the next segment begins behind the wanted one, a file between them is lost.
   if (segment.firstOffset > from.offset) return damaged(damageAt(log, holeBefore(log, segment)));
   const { rows, firstIndex, lastIndex: last } = segment;

@@ -3,7 +3,9 @@
 //   sealed-..  sealed-..  journal-A   journal-B (active)
 //   spans      spans      image rows  image rows           one pass in row order:
 //      a sealed file's spans and an unsealed file's rows are indexed; of two rows for one index the later file's lives;
-//      an image is the truth of its moment: what lies outside [log start, last] or belongs to no replica dies
+//      an image is the truth of its moment: what lies outside [log start, last] or belongs to no replica dies, and
+//      what it tells beyond the rows of a damaged file is lost: named, its indexes and offsets never given again
+//                                                   (of the active file the index of a clean stop tells the same)
 //
 // Promise: the state equals what had settled, or Fault storage_damaged says which file stands in the way; what is
 // damaged is attached to the replicas that it may touch; a hole that nobody can explain is named as damage, a commit
@@ -23,8 +25,10 @@ import { decodeReplicaFact, decodeStateFact, decodeTrimFact } from "./facts.ts";
 import { ImageReader, type ReplicaImage, type SnapshotImage } from "./image.ts";
 import { entryKinds, type Damage, type EntryKind } from "./journal.ts";
 import { JournalFile, parseName, rowOverheadBytes, type JournalFiles } from "./journal-files.ts";
+import { fillHole, forgetPassedHoles, keepHole, keepPlaces, logOfRemains } from "./lost-rows.ts";
 import { cutSegments, ReplicaLog, startsLater } from "./replica-log.ts";
 import { Segment } from "./segment.ts";
+import { endImage } from "./stop-index.ts";
 
 export interface Recovered {
   readonly logs: Map<number, ReplicaLog>;
@@ -93,6 +97,8 @@ class Recovery {
   #whole = false;
   /** Replicas whose snapshot the newest image names, but no file holds: one of its rows. */
   readonly #missingChunks = new Map<ReplicaLog, number>();
+  /** Unsealed files whose losses are named one by one, because the state behind them is known. */
+  readonly #exact = new Set<string>();
   /** Damaged rows of images that cost nothing. */
   readonly #spared = new Set<Damage>();
 
@@ -111,10 +117,8 @@ class Recovery {
       })),
     ];
     for (const step of steps.sort((a, b) => firstOf(a.name) - firstOf(b.name))) step.run();
-    const damage = new DamageReport(
-      this.#inventory.damage.filter((one) => !this.#spared.has(one)),
-      this.#logs,
-    );
+    const found = this.#inventory.damage.filter((one) => !this.#spared.has(one));
+    const damage = new DamageReport(found, this.#logs, this.#exact);
     damage.attach(this.#files);
     for (const [log, lsn] of this.#missingChunks)
       if (log.snapshot === null && !log.dropped)
@@ -159,6 +163,8 @@ class Recovery {
   #unsealed(found: UnsealedFile, active: boolean): void {
     const { range } = parseName(found.name)!;
     const { name, fileBytes } = found;
+    const before = this.#files.all().at(-1);
+    if (before?.damaged === true) before.lastLsn = Math.max(before.lastLsn, range.firstLsn - 1);
     const state = active ? "active" : "full";
     const file = new JournalFile({ name, state, range, generation: 0, fileBytes });
     this.#files.add(file);
@@ -177,7 +183,17 @@ class Recovery {
     }
     if (inImage) this.#endImage(image, file);
     this.#passDamagedTail(file);
+    if (active) this.#passCleanEnd(file);
     this.#whole = true;
+  }
+
+  /** Rows that the last clean stop counted are lost; its index tells where every log ended. */
+  #passCleanEnd(file: JournalFile): void {
+    const { cleanEnd = null } = this.#inventory;
+    if (cleanEnd === null) return;
+    file.lastLsn = Math.max(file.lastLsn, cleanEnd.lastLsn);
+    this.#nextLsn = file.lastLsn + 1;
+    if (cleanEnd.index !== null) this.#takeImage(endImage(cleanEnd.index), file);
   }
 
   /** Damaged rows at the end have had their numbers: none is given again. A number that does not follow may lie. */
@@ -195,7 +211,7 @@ class Recovery {
   /** The image is read: it is the truth, unless damage broke it and the rows before it tell the same. */
   #endImage(image: ImageReader, file: JournalFile): void {
     const { name } = file;
-    if (!image.complete && !this.#whole)
+    if (!image.complete && !this.#whole && !this.#endsKnown(file))
       throw new Fault(
         "storage_damaged",
         `Cannot open the journal: both copies of the image of ${name} are damaged and no file before it tells its state`,
@@ -203,24 +219,33 @@ class Recovery {
       );
     const found = this.#inventory.damage.filter((one) => one.file === name);
     const end = file.firstLsn + image.rowsTotal;
-    const told = image.complete || this.#files.all().at(-2)?.damaged === false;
+    const before = this.#files.all().at(-2) ?? null;
+    const told = image.complete || before?.damaged === false;
     const isImage = ({ lsn }: Damage) => lsn !== null && lsn >= file.firstLsn && lsn < end;
     const spared = told ? found.filter(isImage) : [];
     for (const damage of spared) this.#spared.add(damage);
     file.damaged = spared.length < found.length;
-    if (image.complete) this.#takeImage(image);
+    if (image.complete) this.#takeImage(image, before);
   }
 
-  #takeImage(image: ImageReader): void {
+  /** The state at the end of the file is told by a clean stop. */
+  #endsKnown(file: JournalFile): boolean {
+    const index = this.#inventory.cleanEnd?.index ?? null;
+    return file.state === "active" && index !== null;
+  }
+
+  /** `before` ends where the image stands: what the image tells and no row of it did, was lost there. */
+  #takeImage(image: ImageReader, before: JournalFile | null): void {
+    const lossy = before !== null && before.state !== "sealed" && before.damaged;
+    if (lossy) this.#exact.add(before.name);
     this.#nextReplica = Math.max(this.#nextReplica, image.nextReplica);
     const named = new Map([...image.replicas()].map((replica) => [replica.replica, replica]));
     for (const log of this.#logs.values()) if (!named.has(log.replica)) this.#drop(log);
     this.#missingChunks.clear();
     for (const replica of named.values()) {
-      const log = this.#logs.get(replica.replica) ?? new ReplicaLog(replica, true);
-      log.segments.push(...(this.#orphans.get(replica.replica) ?? []));
-      this.#orphans.delete(replica.replica);
+      const log = this.#logs.get(replica.replica) ?? this.#newLog(replica, lossy);
       this.#logs.set(log.replica, log);
+      if (lossy) keepPlaces(log, replica, { file: before, known: this.#inventory.damage });
       log.follow(replica);
       this.#takeSnapshots(log, replica);
     }
@@ -228,13 +253,35 @@ class Recovery {
     this.#orphans.clear();
   }
 
-  #takeSnapshots(log: ReplicaLog, { snapshot, partial }: ReplicaImage): void {
+  #newLog(image: ReplicaImage, lossy: boolean): ReplicaLog {
+    const segments = this.#orphans.get(image.replica) ?? [];
+    this.#orphans.delete(image.replica);
+    if (lossy) return logOfRemains(image, segments);
+    const log = new ReplicaLog(image, true);
+    log.segments.push(...segments);
+    return log;
+  }
+
+  #takeSnapshots(log: ReplicaLog, image: ReplicaImage): void {
+    const { snapshot, partial } = image;
+    if (snapshot !== null && this.#lost(snapshot) && spares(log, image)) {
+      log.abandonPartial();
+      return;
+    }
     if (snapshot === null || log.snapshot?.index !== snapshot.index) log.forgetSnapshot();
     if (snapshot !== null && log.snapshot?.chunks[0]?.lsn !== snapshot.lsns[0])
       this.#takeChunks(log, snapshot, snapshot.lsns.length);
     if (partial !== null && log.partial?.chunks[0]?.lsn !== partial.lsns[0])
       this.#takeChunks(log, partial, Infinity);
     if (partial === null) log.abandonPartial();
+  }
+
+  /** A row of it ought to be in a file whose rows were read, and is not. */
+  #lost({ lsns }: SnapshotImage): boolean {
+    return lsns.some((lsn) => {
+      const file = this.#files.find(lsn);
+      return file !== null && file.state !== "sealed" && !this.#chunkBytes.has(lsn);
+    });
   }
 
   #takeChunks(log: ReplicaLog, { index, lsns }: SnapshotImage, chunks: number): void {
@@ -313,7 +360,8 @@ class Recovery {
       () =>
         `Row ${row.lsn} of ${file.name}: index of ${log.groupId} must be ${log.lastIndex + 1}, got ${row.idx}`,
     );
-    fillHole(log, file, { endIndex: row.idx, endOffset: row.baseOffset });
+    const end = { endIndex: row.idx, endOffset: row.baseOffset };
+    keepHole(log, end, { file, known: this.#inventory.damage });
   }
 
   #unknownReplica(row: DiskRowHead, file: JournalFile): void {
@@ -379,10 +427,16 @@ class DamageReport {
   readonly bystanders: Damage[] = [];
   readonly #found: readonly Damage[];
   readonly #logs: ReadonlyMap<number, ReplicaLog>;
+  readonly #exact: ReadonlySet<string>;
 
-  constructor(found: readonly Damage[], logs: ReadonlyMap<number, ReplicaLog>) {
+  constructor(
+    found: readonly Damage[],
+    logs: ReadonlyMap<number, ReplicaLog>,
+    exact: ReadonlySet<string>,
+  ) {
     this.#found = found;
     this.#logs = logs;
+    this.#exact = exact;
   }
 
   attach(files: JournalFiles): void {
@@ -395,6 +449,7 @@ class DamageReport {
 
   /** A row that is known touches its replica; an unknown row of an unsealed file may have been anyone's vote. */
   #touched(damage: Damage, files: JournalFiles): ReplicaLog[] {
+    if (damage.lsn === null && this.#exact.has(damage.file)) return [];
     if (damage.replica !== null && damage.replica >= 0) {
       const log = this.#logs.get(damage.replica);
       return log === undefined ? [] : [log];
@@ -407,32 +462,9 @@ class DamageReport {
   }
 }
 
-/** Places of missing entries up to endIndex: reads of them name the damage. */
-function fillHole(
-  log: ReplicaLog,
-  file: JournalFile,
-  hole: { endIndex: number; endOffset: number },
-): void {
-  while (log.lastIndex + 1 < hole.endIndex) {
-    const last = log.lastIndex + 2 === hole.endIndex;
-    const offsetCount = last ? Math.max(0, hole.endOffset - log.nextOffset) : 0;
-    log.append(
-      {
-        index: logIndex(log.lastIndex + 1),
-        term: log.lastTerm,
-        kind: entryKinds.data,
-        baseOffset: log.nextOffset,
-        offsetCount,
-        time: log.lastTime,
-        maxTimestamp: -1,
-      },
-      { file, lsn: 0, batchBytes: 0 },
-    );
-  }
-}
-
 /** The checks that end a recovery: nothing missing, nothing committed beyond the end. */
 function finish(log: ReplicaLog, active: JournalFile | null): void {
+  forgetPassedHoles(log);
   const hole = firstHole(log);
   if (hole !== null && log.damage.length === 0) log.damage.push(missing(log, hole));
   if (active !== null) keepDamagedTail(log, active);
@@ -470,6 +502,11 @@ function firstHole(log: ReplicaLog): number | null {
     next = segment.lastIndex + 1;
   }
   return next === log.lastIndex + 1 ? null : next;
+}
+
+/** The fold's state is not lost: an older one stands, or the whole log, and what came since is replayed. */
+function spares(log: ReplicaLog, { logStart }: ReplicaImage): boolean {
+  return log.snapshot === null ? logStart.index === 1 : log.snapshot.index >= logStart.index - 1;
 }
 
 function missing(log: ReplicaLog, index: number): Damage {

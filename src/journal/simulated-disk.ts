@@ -102,6 +102,18 @@ export class SimulatedDisk implements Disk {
     return true;
   }
 
+  /** Loses the newest file's last rows from `lsn` on, and the index of the last clean stop when asked to. */
+  cut(lsn: number, also: { readonly index: boolean } = { index: false }): void {
+    const file = [...this.#disk.platter.values()].findLast(
+      (one) => one.kind === "unsealed" && one.commits.flat().some((row) => row.lsn === lsn),
+    );
+    if (file?.kind !== "unsealed") return;
+    const left = file.commits.map((rows) => rows.filter((row) => row.lsn < lsn));
+    file.commits.splice(0, file.commits.length, ...left);
+    if (also.index && this.#disk.mark !== null)
+      this.#disk.mark = { ...this.#disk.mark, index: null };
+  }
+
   /** Names and rows, for tests that choose a victim. */
   get platter(): Platter {
     return this.#disk.platter;
@@ -117,11 +129,10 @@ export class SimulatedDisk implements Disk {
       files.set(name, this.#survivor(name, file, kind));
     if (kind === "power")
       for (const [name, file] of this.#unlinked) if (this.#coin()) files.set(name, file);
-    return new SimulatedDisk(
-      { ...this.#options, capacityBytes: this.capacityBytes },
-      files,
-      this.#disk.damagedRows,
-    );
+    const options = { ...this.#options, capacityBytes: this.capacityBytes };
+    const next = new SimulatedDisk(options, files, this.#disk.damagedRows);
+    next.#disk.mark = this.#disk.mark;
+    return next;
   }
 
   /** What was under way took place, up to some moment. */

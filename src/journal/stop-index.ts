@@ -4,7 +4,8 @@
 //
 // Measured, open() with and without it: 99,000 rows of one record 66 and 377 ms, 1,000 replicas 65 and 103 ms, 10,000
 // replicas 115 and 262 ms (every head crosses into JavaScript, then moves the tables). Promise: restoreIndex() gives what recover() would make of the
-// same files; an index is made only of a journal that knows of no damage. Left to the disk: that nothing changed since
+// same files; a whole index is made only of a journal that knows of no
+// damage; of another one it tells the ends alone, so that a log whose newest rows are lost keeps its end. Left to the disk: that nothing changed since
 // (disk.ts, StopIndex); in any doubt it gives no index and recovery.ts reads the rows.
 
 import { pack } from "msgpackr/pack";
@@ -39,14 +40,18 @@ interface Parts {
   readonly chunks: readonly (readonly [number, number])[];
 }
 
-/** The index of a journal whose every change is durable. Cost: 40 bytes a row of unsealed files. */
-export function makeIndex(journal: IndexedJournal): StopIndex {
+/** The index of a journal whose every change is durable. Cost: 40 bytes a row of unsealed files. Not `whole`: only
+ *  where every log ends. */
+export function makeIndex(
+  journal: IndexedJournal,
+  { whole }: { readonly whole: boolean } = { whole: true },
+): StopIndex {
   const logs = [...journal.logs].filter((log) => log.declared && !log.dropped);
   const files = journal.files.all();
   const numbers = new Map(files.map((file, i) => [file, i]));
   const cells: Float64Array[] = [];
   const segments: SegmentPart[] = [];
-  for (const { replica, segments: own } of logs)
+  for (const { replica, segments: own } of whole ? logs : [])
     for (const s of own) {
       const { firstIndex, lastIndex, firstOffset, nextOffset, maxTimestamp, bytes } = s;
       const file = numbers.get(s.file)!;
@@ -71,7 +76,7 @@ export function makeIndex(journal: IndexedJournal): StopIndex {
     segments,
     chunks: logs.flatMap((log) => [...log.chunks()].map(({ lsn, bytes }) => [lsn, bytes] as const)),
   };
-  return { files: files.map((file) => file.name), bytes: joined(cells, pack(parts)) };
+  return { files: files.map((file) => file.name), whole, bytes: joined(cells, pack(parts)) };
 }
 
 function joined(cells: readonly Float64Array[], packed: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -88,16 +93,23 @@ function joined(cells: readonly Float64Array[], packed: Uint8Array): Uint8Array<
   return bytes;
 }
 
+function unjoined(index: Uint8Array): { readonly cells: Float64Array<ArrayBuffer>; parts: Parts } {
+  const own = new Uint8Array(index);
+  const count = new DataView(own.buffer).getUint32(own.length - 4, true);
+  const cells = new Float64Array(own.buffer, 0, count);
+  return { cells, parts: unpack(own.subarray(count * 8, own.length - 4)) as Parts };
+}
+
+/** The state of all replicas at the stop, for a start that must read the rows. */
+export const endImage = (index: Uint8Array): ImageReader => imageOf(unjoined(index).parts);
+
 /** Fills `files` and returns the replicas, as recover() does. */
 export function restoreIndex(
   inventory: DiskInventory,
   index: Uint8Array,
   files: JournalFiles,
 ): Recovered {
-  const own = new Uint8Array(index);
-  const count = new DataView(own.buffer).getUint32(own.length - 4, true);
-  const cells = new Float64Array(own.buffer, 0, count);
-  const parts = unpack(own.subarray(count * 8, own.length - 4)) as Parts;
+  const { cells, parts } = unjoined(index);
   restoreFiles(inventory, parts, files);
   const image = imageOf(parts);
   const logs = new Map<number, ReplicaLog>();

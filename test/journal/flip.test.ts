@@ -183,7 +183,9 @@ test("a WAL cut after a clean stop is named: the mark says how many rows there w
   const again = diskIn(dir);
   const found = await again.open();
   expect(found.cleanStop).toBe(false);
-  expect(found.damage.map((d) => d.replica as number)).toEqual([1, 2]);
+  // The lost rows may have been anyone's; where every log ended is for the index to tell, which was not made here.
+  expect(found.damage.map((d) => d.replica)).toEqual([null]);
+  expect(found.cleanEnd).toEqual({ lastLsn: writer.lsn - 1, index: null });
   expect(found.damage[0].detail).toContain(`to ${writer.lsn - 1} are missing`);
   await again.close();
 });

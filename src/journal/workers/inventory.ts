@@ -9,7 +9,7 @@
 
 import { mkdirSync, rmSync } from "node:fs";
 import { Fault } from "../../errors.ts";
-import { factKinds, type DiskRowHead, type SealedHead } from "../disk.ts";
+import { factKinds, type CleanEnd, type DiskRowHead, type SealedHead } from "../disk.ts";
 import { decodeReplicaFact } from "../facts.ts";
 import {
   listFiles,
@@ -30,7 +30,14 @@ import { walkWal } from "../wal-walk.ts";
 import { openSqlite, type Connection } from "../sqlite.ts";
 import { RowPacker, type PackedRows } from "./packed-rows.ts";
 import { readCatalogue, updateCatalogue } from "./catalogue.ts";
-import { isUntouched, takeCleanStop, takeIndex, type CleanStop } from "./clean-stop.ts";
+import {
+  forgetCleanStop,
+  isIndexed,
+  isUntouched,
+  readCleanStop,
+  readIndex,
+  type CleanStop,
+} from "./clean-stop.ts";
 import { detailOf, fileDamage, rowDamage } from "./damage.ts";
 import type { FoundFile, Inventory } from "./protocol.ts";
 import { headColumns, rowColumns, storedDamage, storedRow, type StoredRow } from "./row-sql.ts";
@@ -44,24 +51,30 @@ export function takeInventory(
 ): Inventory & { readonly lastLsn: number | null } {
   mkdirSync(dir, { recursive: true });
   sweepFolder(dir);
-  const clean = takeCleanStop(dir);
+  const clean = readCleanStop(dir);
   const untouched = options.batches === "skip" && clean !== null && isUntouched(dir, clean);
   const scan = new Scan(dir, { untouched, verify: options.batches === "verify" });
   const sealed = scan.sealedHeads();
   dropReplaced(dir, sealed);
   const left = listFiles(dir).unsealed;
-  const index = options.batches === "skip" ? takeIndex(dir, clean) : null;
-  const whole = index !== null && clean !== null && scan.damage.length === 0;
+  const index = clean === null ? null : readIndex(dir, clean);
+  const whole = clean !== null && scan.damage.length === 0 && isIndexed(dir, clean);
   if (
     whole &&
+    index !== null &&
+    options.batches === "skip" &&
     left.every((name, i) => endsAt(dir, name, lsnRange(name, left[i + 1] ?? null, clean).last))
-  )
+  ) {
+    forgetCleanStop(dir);
     return indexedInventory(dir, { sealed, unsealed: left, index, lastLsn: clean.lastLsn });
+  }
   const emptyIsFine = left.length > 1 || sealed.length === 0;
   const unsealed = left.flatMap((name, i) =>
     scan.unsealedFile(name, { ...lsnRange(name, left[i + 1] ?? null, clean), emptyIsFine }),
   );
   if (sealed.length > 0 && unsealed.length === 0) throw headless(sealed.at(-1)!.name);
+  const cleanEnd = scan.cleanEnd(left.at(-1) ?? null, clean, index);
+  if (cleanEnd === null) forgetCleanStop(dir);
   return {
     sealed: sealed.filter((head) => !sealed.some((other) => other.replaces.includes(head.name))),
     unsealed,
@@ -71,6 +84,7 @@ export function takeInventory(
     cleanStop: scan.lastKind === factKinds.cleanStop,
     lastLsn: scan.lastLsn,
     index: null,
+    cleanEnd,
   };
 }
 
@@ -103,7 +117,8 @@ function indexedInventory(
     const fileBytes = bytesOnDisk(pathOf(dir, name));
     return { name, fileBytes, rows: new RowPacker(0, 0).finish() };
   });
-  return { ...found, unsealed, groups: [], damage: [], mended: [], cleanStop: true };
+  const none = { groups: [], damage: [], mended: [], cleanEnd: null };
+  return { ...found, ...none, unsealed, cleanStop: true };
 }
 
 /** A complete sealed file wins over its inputs: the crash came between its rename and their deletion. */
@@ -204,6 +219,17 @@ class Scan {
     }
   }
 
+  /** Told where the newest file is damaged and the mark is its: nothing was written behind it since. */
+  cleanEnd(
+    newest: string | null,
+    mark: CleanStop | null,
+    index: CleanEnd["index"],
+  ): CleanEnd | null {
+    if (mark === null || mark.name !== newest || (this.lastLsn ?? 0) > mark.lastLsn) return null;
+    if (!this.damage.some((one) => one.file === newest)) return null;
+    return { lastLsn: mark.lastLsn, index };
+  }
+
   seedOf(replica: number): number | null {
     return this.#seeds.get(replica) ?? null;
   }
@@ -277,8 +303,9 @@ class FileScan {
       this.#nameWholeFile(error.message);
     }
     if (range.last !== null) this.#expect(wanted, range.last);
+    // They may have been anyone's, also of a replica that has no other row here.
     for (const [first, last] of this.#missing)
-      this.#nameWholeFile(`rows ${first} to ${last} are missing`);
+      this.damage.push(fileDamage(this.#name, `rows ${first} to ${last} are missing`));
     this.missed = this.#missing.length > 0;
     this.rows = this.#packer.finish();
   }

@@ -2,7 +2,7 @@
 //
 // Promise: plain data only, shared memory handed over once a slab. Left to others: what the answers mean.
 
-import type { DiskCommit, DiskRead, SealedHead, SealPlan, StopIndex } from "../disk.ts";
+import type { CleanEnd, DiskCommit, DiskRead, SealedHead, SealPlan, StopIndex } from "../disk.ts";
 import type { Damage } from "../journal.ts";
 import type { PackedRows } from "./packed-rows.ts";
 
@@ -32,6 +32,7 @@ export interface Inventory {
   readonly mended: readonly string[];
   readonly cleanStop: boolean;
   readonly index: Uint8Array<ArrayBuffer> | null;
+  readonly cleanEnd: CleanEnd | null;
 }
 
 export interface ReadAnswer {
