@@ -78,6 +78,29 @@ export async function writeFolder(
   return written;
 }
 
+/** Writes `count` more records to each partition, one a request. */
+export async function appendRecords(
+  node: NodeProcess,
+  written: readonly Written[],
+  count: number,
+): Promise<readonly Written[]> {
+  const last = written.at(-1)?.request ?? 0;
+  const more: Written[] = [];
+  for (const { name: topic, partitions } of topics) {
+    const topicId = written.find((one) => one.topic === topic)?.topicId ?? "";
+    for (let n = 0; n < count * partitions; n++) {
+      const partition = n % partitions;
+      const value = Buffer.from(`behind the loss, ${topic} ${n}`).toString("base64");
+      const records = [{ partition, valueBase64: value }];
+      const answer = await post(`${node.url}/v1/topics/${topic}/records`, { records });
+      if (answer.status !== 200) throw new Error(`A write was answered ${answer.body.detail}`);
+      const { offset } = answer.body.receipts![0];
+      more.push({ topic, topicId, partition, offset, request: last + 1 + more.length, value });
+    }
+  }
+  return more;
+}
+
 function valuesOf(topic: string, random: () => number): readonly string[] {
   const [count, length] = topic === "blobs" ? [1, 60_000] : [20, 400];
   return Array.from({ length: count }, () =>
