@@ -56,7 +56,8 @@ const writeHeaders = {
     schema: {
       type: "string",
       pattern: "^[!-~]{1,255}$",
-      description: "The same key with the same body is answered again, and nothing is appended",
+      description:
+        "The same key with the same body is answered again, and nothing is appended; with another body it is 422 where a partition that this request writes to remembers the key",
     },
   },
   [headerNames.recordHeaders]: {
