@@ -191,6 +191,8 @@ class Recovery {
   #passCleanEnd(file: JournalFile): void {
     const { cleanEnd = null } = this.#inventory;
     if (cleanEnd === null) return;
+    const lost = this.#inventory.damage.find((one) => one.file === file.name && one.lsn === null);
+    if (cleanEnd.index === null && lost !== undefined) throw endless(lost);
     file.lastLsn = Math.max(file.lastLsn, cleanEnd.lastLsn);
     this.#nextLsn = file.lastLsn + 1;
     if (cleanEnd.index !== null) this.#takeImage(endImage(cleanEnd.index), file);
@@ -527,6 +529,14 @@ function commitBeyondEnd(log: ReplicaLog): Fault {
   const detail = `Cannot open ${groupId}: commit index is ${hardState.commit}, but the log ends at ${lastIndex}`;
   const members = { group: groupId, commit: hardState.commit, lastIndex };
   return new Fault("storage_damaged", detail, { members });
+}
+
+/** A log that went on from here would give the offsets of lost records to others: halt, as for a commit beyond the end. */
+function endless({ file, detail }: Damage): Fault {
+  const words =
+    `Cannot open the journal: ${detail} in ${file}, and the index of the clean stop (clean-stop.index) is lost or ` +
+    "damaged too, so nobody can tell where the logs ended; restore the folder from a copy";
+  return new Fault("storage_damaged", words, { members: { file } });
 }
 
 function missingFile(log: ReplicaLog, lsn: number, known: readonly Damage[]): Fault {

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import {
   appendRecords,
   describeHarm,
@@ -56,6 +56,21 @@ test(
   },
   30_000 + seeds * 5_000,
 );
+
+test("without the index of the stop nobody can tell where the logs ended: no start goes on from there", async () => {
+  const wal = (await filesOf(folder)).findLast(({ name }) => /journal-\d+\.db-wal$/.test(name))!;
+  const copy = join(scratch, "endless");
+  await harmedCopy(folder, copy, { kind: "cut", file: wal.name, byte: wal.bytes >> 1 });
+  await rm(join(copy, "journal", "clean-stop.index"));
+  for (let start = 1; start <= 2; start++) {
+    const words = await startNodeProcess({ data: copy, command, until: "/livez" }).then(
+      () => "it started",
+      (thrown: unknown) => String(thrown),
+    );
+    expect(words).toContain(basename(wal.name, ".db-wal"));
+    expect(words).toContain("nobody can tell where the logs ended");
+  }
+}, 20_000);
 
 /** Write, kill -9, start, stop, start; what was said wrong. */
 async function life(data: string): Promise<readonly string[]> {

@@ -203,6 +203,21 @@ describe("the newest file is cut after a clean stop", () => {
     expect(rig.told()).toEqual(told);
   });
 
+  test("without the stop's index nobody can tell where the logs ended: every start halts and names the file", async () => {
+    const rig = new Rig();
+    await twoReplicas(rig);
+    await rig.journal.close();
+    const [file] = [...rig.disk.platter.keys()];
+    rig.disk.cut(rig.lsnOf(a, 3), { index: true });
+    for (let start = 1; start <= 3; start++) {
+      const fault: unknown = await rig.start().catch((thrown: unknown) => thrown);
+      expect(fault).toBeInstanceOf(Fault);
+      expect(fault).toMatchObject({ code: "storage_damaged", members: { file } });
+      await rig.crash();
+      expect([...rig.disk.platter.keys()]).toEqual([file]);
+    }
+  });
+
   test("a snapshot that is lost gives way to the one before it", async () => {
     const rig = new Rig();
     await twoReplicas(rig);
