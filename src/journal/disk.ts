@@ -103,8 +103,10 @@ export interface StopIndex {
   readonly bytes: Uint8Array;
 }
 
-/** Where a clean stop left the journal; told when the newest file is not as that stop left it. */
+/** Where a clean stop left the journal; told when its newest file is not as that stop left it, or gone. */
 export interface CleanEnd {
+  /** The file that was newest; it may be gone. */
+  readonly name: string;
   /** The last row: numbers up to it were given. */
   readonly lastLsn: number;
   /** Bytes of its stop index; null when that is lost or damaged too. */
@@ -123,7 +125,7 @@ export interface DiskInventory {
   /** Bytes of the stop index, only when the last stop was clean and there are the same files with the same rows and no
    *  damage. With it the rows of unsealed files may be left out. */
   readonly index?: Uint8Array | null;
-  /** Only when the newest file is damaged and the last stop was clean. Kept until another file follows. */
+  /** Only when the newest file is damaged or gone and the last stop was clean. Kept until another file follows. */
   readonly cleanEnd?: CleanEnd | null;
 }
 

@@ -96,10 +96,12 @@ export class MemoryDisk implements Disk {
     const cleanStop = last?.kind === factKinds.cleanStop;
     const mark = this.#ownMark(open.at(-1)?.name, last?.lsn ?? 0);
     for (const [i, { name, file }] of open.entries()) {
-      const end = i < open.length - 1 ? firstLsn(open[i + 1].name) - 1 : (mark?.lastLsn ?? 0);
+      const marked = mark?.name === name ? mark.lastLsn : 0;
+      const end = i < open.length - 1 ? firstLsn(open[i + 1].name) - 1 : marked;
       const lastLsn = storedRows(file).at(-1)?.lsn ?? firstLsn(name) - 1;
       if (lastLsn < end) damage.push(missingRows(name, lastLsn + 1, end));
     }
+    if (mark !== null && !this.platter.has(mark.name)) damage.push(goneFile(mark.name));
     const whole = cleanStop && damage.length === 0 && mark?.files === this.#inventory();
     const index = whole && mark.whole ? mark.index : null;
     const cleanEnd = damage.some(({ file }) => file === mark?.name) ? mark : null;
@@ -110,7 +112,8 @@ export class MemoryDisk implements Disk {
   /** The mark, when it is the newest file's and nothing was written behind it. */
   #ownMark(newest: string | undefined, lastLsn: number): CleanMark | null {
     const { mark } = this;
-    return mark !== null && mark.name === newest && lastLsn <= mark.lastLsn ? mark : null;
+    if (mark === null || newest === undefined || mark.name < newest) return null;
+    return lastLsn <= mark.lastLsn ? mark : null;
   }
 
   /** Names and numbers of rows: what a stop index was made for. */
@@ -359,11 +362,21 @@ function chunkOf(file: StoredFile, lsn: number): StoredRow {
   return row;
 }
 
-function missingRows(file: string, first: number, last: number): Damage {
-  const detail = `rows ${first} to ${last} are missing`;
-  const nobody = { replica: null, groupId: null, index: null, baseOffset: null, offsetCount: 0 };
-  return { file, lsn: null, ...nobody, detail };
-}
+const nobody = { replica: null, groupId: null, index: null, baseOffset: null, offsetCount: 0 };
+
+const missingRows = (file: string, first: number, last: number): Damage => ({
+  file,
+  lsn: null,
+  ...nobody,
+  detail: `rows ${first} to ${last} are missing`,
+});
+
+const goneFile = (file: string): Damage => ({
+  file,
+  lsn: null,
+  ...nobody,
+  detail: "the file is gone",
+});
 
 function missingRow(read: DiskRead, lsn: number): Damage {
   return {

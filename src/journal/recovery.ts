@@ -130,7 +130,8 @@ class Recovery {
       nextReplica: this.#nextReplica,
       nextLsn: this.#nextLsn,
       bystanders: [...[...this.#spared].map(toldAnew), ...damage.bystanders],
-      rollWanted: this.#inventory.damage.some((one) => one.file === active?.name),
+      rollWanted:
+        active?.damaged === true || this.#inventory.damage.some((one) => one.file === active?.name),
     };
   }
 
@@ -191,7 +192,11 @@ class Recovery {
   #passCleanEnd(file: JournalFile): void {
     const { cleanEnd = null } = this.#inventory;
     if (cleanEnd === null) return;
-    const lost = this.#inventory.damage.find((one) => one.file === file.name && one.lsn === null);
+    const { name } = cleanEnd;
+    const lost = this.#inventory.damage.find((one) => one.file === name && one.lsn === null);
+    // Also where another file is the lost one: places are kept in this one, which is not sealed then.
+    if (name !== file.name) file.damaged = true;
+    this.#exact.add(name);
     if (cleanEnd.index === null && lost !== undefined) throw endless(lost);
     file.lastLsn = Math.max(file.lastLsn, cleanEnd.lastLsn);
     this.#nextLsn = file.lastLsn + 1;

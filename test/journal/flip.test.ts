@@ -185,7 +185,7 @@ test("a WAL cut after a clean stop is named: the mark says how many rows there w
   expect(found.cleanStop).toBe(false);
   // The lost rows may have been anyone's; where every log ended is for the index to tell, which was not made here.
   expect(found.damage.map((d) => d.replica)).toEqual([null]);
-  expect(found.cleanEnd).toEqual({ lastLsn: writer.lsn - 1, index: null });
+  expect(found.cleanEnd).toMatchObject({ lastLsn: writer.lsn - 1, index: null });
   expect(found.damage[0].detail).toContain(`to ${writer.lsn - 1} are missing`);
   await again.close();
 });

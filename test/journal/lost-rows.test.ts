@@ -241,6 +241,27 @@ describe("the newest file is cut after a clean stop", () => {
   });
 });
 
+test("the newest file is gone after a clean stop: the file before it takes no appends in its stead", async () => {
+  const rig = new Rig();
+  await rig.start(14);
+  rig.journal.createReplica({ groupId: "a/0", incarnation: 1 });
+  await rig.append(a, 12);
+  await rig.journal.close();
+  const [file, gone] = [...rig.disk.platter.keys()];
+  const rows = storedRows(rig.disk.platter.get(file)!).filter((row) => row.kind === 0);
+  const next = rows.at(-1)!.idx + 1;
+  rig.disk.platter.delete(gone);
+  const at = (next - 1) * recordsPerEntry;
+  const damage = [[next, at, 36 - at]];
+  for (let start = 1; start <= 3; start++) {
+    await rig.start(14);
+    expect(rig.told()).toEqual([{ end: [12, 1, 36], damage }]);
+    expect(await rig.read(a, at)).toBe("storage_damaged");
+    checkAccounts(rig.journal);
+    await rig.crash();
+  }
+});
+
 test("a full file's lost tail is told by the image of the next file", async () => {
   const rig = new Rig();
   await rig.start(14);

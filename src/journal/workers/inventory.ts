@@ -219,15 +219,17 @@ class Scan {
     }
   }
 
-  /** Told where the newest file is damaged and the mark is its: nothing was written behind it since. */
+  /** Told where the mark's file is damaged or gone, and nothing was written behind it since. */
   cleanEnd(
     newest: string | null,
     mark: CleanStop | null,
     index: CleanEnd["index"],
   ): CleanEnd | null {
-    if (mark === null || mark.name !== newest || (this.lastLsn ?? 0) > mark.lastLsn) return null;
-    if (!this.damage.some((one) => one.file === newest)) return null;
-    return { lastLsn: mark.lastLsn, index };
+    if (mark === null || newest === null || mark.name < newest) return null;
+    const { name, lastLsn } = mark;
+    if ((this.lastLsn ?? 0) > lastLsn) return null;
+    if (name !== newest) this.damage.push(fileDamage(name, "the file is gone"));
+    return this.damage.some((one) => one.file === name) ? { name, lastLsn, index } : null;
   }
 
   seedOf(replica: number): number | null {
