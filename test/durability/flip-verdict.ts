@@ -5,8 +5,8 @@
 //   the node did not start   its last words name the file, and verify named it too where it is the journal's
 //
 // In every case nothing is served but what was written, and what is not served is answered storage_damaged, not as if it
-// had never been. The one exception is a cut of the newest log, which may end at an earlier commit: after kill -9 that is
-// what a crash of the machine leaves, after a clean stop verify and the node must say that rows are missing.
+// had never been. The one exception is a cut of the newest log after kill -9, which may end at an earlier commit: that is
+// what a crash of the machine leaves. After a clean stop the node knows where its logs ended.
 
 import { spawn } from "node:child_process";
 import { basename, join } from "node:path";
@@ -148,9 +148,8 @@ function served(found: Found, seen: Seen, circumstances: Circumstances): readonl
   }
   if (seen.refused.length > 0 && !tells) complaints.push("neither /readyz nor /metrics tells");
   if (seen.missing.length === 0) return complaints.slice(0, complaintsMax);
-  const told = named.length > 0 && tells;
   const atEarlierCommit = isNewestLog(harm) && isSuffix(seen.missing, written);
-  const recovered = atEarlierCommit && (ending === "killed" || told);
+  const recovered = atEarlierCommit && ending === "killed";
   const lost = `${describeSeen(seen)}, first ${place(seen.missing[0])}`;
   if (!recovered) complaints.push(`shortened: ${lost}`);
   return complaints.slice(0, complaintsMax);

@@ -4,7 +4,7 @@
 //
 // Two folders: one after a clean stop, one after kill -9. After kill -9 a cut of the newest log is what a crash of the
 // machine may leave, so there the log may be as it was at an earlier commit (a whole number of requests, no hole); after a
-// clean stop the mark says what must be there, and the loss is told. Longer: `SEEDS=200 bun test test/durability/folder-flips.test.ts`.
+// clean stop it is known what must be there, and each lost record is refused. Longer: `SEEDS=200 bun test test/durability/folder-flips.test.ts`.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
