@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Disk } from "../../src/journal/disk.ts";
-import { JournalFiles } from "../../src/journal/journal-files.ts";
+import { journalName, JournalFiles } from "../../src/journal/journal-files.ts";
 import type { Journal } from "../../src/journal/journal.ts";
 import { createMemoryDisk } from "../../src/journal/memory-disk.ts";
 import { checkAccounts, openJournal } from "../../src/journal/open-journal.ts";
@@ -12,6 +12,7 @@ import { recover, type Recovered } from "../../src/journal/recovery.ts";
 import { restoreIndex } from "../../src/journal/stop-index.ts";
 import { logIndex, offset, term, type ReplicaNumber } from "../../src/quantities.ts";
 import { systemWorld } from "../../src/world.ts";
+import { takeSpare } from "../../src/journal/workers/active-file.ts";
 import { diskIn, slabs, tempRoot } from "./disk-rows.ts";
 import { contentOf, entryOf, releaseAll, type EntryPlan } from "./entries.ts";
 
@@ -193,6 +194,19 @@ describe("on files", () => {
     const third = await opened(diskIn(dir));
     expect(third.state(a.replica).lastIndex).toBe(logIndex(111));
     await third.close();
+  }, 20_000);
+
+  test("rows are lost, and a crash left the next file without its first row: the ends are told all the same", async () => {
+    const dir = damagedCopy("empty-successor", (copy) =>
+      changed(find(copy, /journal.*wal$/), (bytes) => bytes.subarray(0, -8_300)),
+    );
+    const cut = diskIn(dir);
+    const { cleanEnd } = await cut.open();
+    await cut.close();
+    takeSpare(dir, journalName(cleanEnd!.lastLsn + 1), null).close();
+    const again = diskIn(dir);
+    expect((await again.open()).cleanEnd).toEqual(cleanEnd!);
+    await again.close();
   }, 20_000);
 
   test.each(doubts)(

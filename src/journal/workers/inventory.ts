@@ -73,7 +73,8 @@ export function takeInventory(
     scan.unsealedFile(name, { ...lsnRange(name, left[i + 1] ?? null, clean), emptyIsFine }),
   );
   if (sealed.length > 0 && unsealed.length === 0) throw headless(sealed.at(-1)!.name);
-  const cleanEnd = scan.cleanEnd(left.at(-1) ?? null, clean, index);
+  // A crash may have left an empty successor, which is no newest file.
+  const cleanEnd = scan.cleanEnd(unsealed.at(-1)?.name ?? null, clean, index);
   if (cleanEnd === null) forgetCleanStop(dir);
   return {
     sealed: sealed.filter((head) => !sealed.some((other) => other.replaces.includes(head.name))),
