@@ -205,7 +205,7 @@ describe("on files", () => {
     await cut.close();
     takeSpare(dir, journalName(cleanEnd!.lastLsn + 1), null).close();
     const again = diskIn(dir);
-    expect((await again.open()).cleanEnd).toEqual(cleanEnd!);
+    expect((await again.open()).cleanEnd).toEqual(cleanEnd);
     await again.close();
   }, 20_000);
 
