@@ -16,9 +16,14 @@ const child = Bun.spawn([process.execPath, "test", ...process.argv.slice(2)], {
 
 const decoder = new TextDecoder();
 let tail = "";
-for await (const chunk of child.stderr) {
-  process.stderr.write(chunk);
-  tail = (tail + decoder.decode(chunk, { stream: true })).slice(-4_096);
+const reader = child.stderr.getReader();
+// A process that a test left behind holds the pipe open: what the runner itself wrote is here soon after its end.
+void child.exited.then(() => setTimeout(() => void reader.cancel(), 1_000));
+for (;;) {
+  const { done, value } = await reader.read();
+  if (done) break;
+  process.stderr.write(value);
+  tail = (tail + decoder.decode(value, { stream: true })).slice(-4_096);
 }
 const summary = summaryOf(tail, await child.exited);
 console.log(`\n${closingLine(summary)}`);

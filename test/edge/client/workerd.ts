@@ -3,8 +3,12 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** A program, or a script that finds it, as the package manager left it. */
-const workerd = join(import.meta.dirname, "../../../node_modules/.bin/workerd");
+/** The program itself. `.bin/workerd` may be a script that starts it, and a script that is ended leaves it running. */
+const workerd = join(
+  import.meta.dirname,
+  `../../../node_modules/@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}`,
+  "bin/workerd",
+);
 
 export const workerdThere = existsSync(workerd);
 
