@@ -33,6 +33,9 @@ const recordByte = (at: number, value: number) => (bytes: Uint8Array) => {
   bytes[field.records + at] = value;
 };
 
+/** As many headers without a value. */
+const headers = (count: number) => Array.from({ length: count }, () => ["h", null] as const);
+
 describe("validateBatch() of what is no batch", () => {
   test("refuses nothing, less than a header, and less than its length says", () => {
     const whole = batchOf([record()]);
@@ -150,7 +153,6 @@ describe("validateBatch() of records", () => {
   });
 
   test("takes as many headers on a record as the HTTP door, and no more", () => {
-    const headers = (count: number) => Array.from({ length: count }, () => ["h", null] as const);
     const { headersPerRecordMax } = limits;
     expect(judge(batchOf([record({ headers: headers(headersPerRecordMax) })]))).toBe("ok");
     expect(judge(batchOf([record({ headers: headers(headersPerRecordMax + 1) })]))).toBe(
