@@ -178,7 +178,7 @@ export class HostedReplica implements Replica {
   async advanceLogStart(start: LogStart): Promise<Refusal | { readonly ok: true }> {
     if (this.#ended !== null) return refusalOf(this.#ended);
     const { index, offset: at } = this.logStart;
-    if (start.index <= index && start.offset <= at) return { ok: true };
+    if (start.index <= index && start.offset <= at) return this.#logStarts.settled();
     assert(
       start.index <= this.#positions.commitIndex + 1 &&
         start.offset <= this.#positions.highWatermark,

@@ -58,6 +58,22 @@ export class LogStarts {
     return new Promise((resolve) => void this.#waiters.push({ index, resolve }));
   }
 
+  /** Settles when the newest applied start is durable: what was applied may still wait for the disk, and a second request
+   *  for the same start must not hear of it before the first (simulator, seed 283). */
+  async settled(): Promise<Outcome> {
+    if (this.#cutting || this.#behind()) {
+      const told = this.waitFor(this.#appliedAt);
+      this.cut();
+      return told;
+    }
+    try {
+      await this.#journal.trim(this.#replica, this.#current);
+      return { ok: true };
+    } catch (thrown) {
+      return refusalOf(thrown);
+    }
+  }
+
   /** Brings the journal up to the newest applied start. Called after each apply; cost when there is nothing: O(1). */
   cut(): void {
     if (this.#cutting || !this.#behind()) {

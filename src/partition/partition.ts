@@ -154,7 +154,8 @@ export class Partition {
       const members = { logStartOffset: logStart.offset, highWatermark };
       return refuse("offset_out_of_range", detail, { members });
     }
-    const done = wanted <= logStart.offset ? { ok: true as const } : await this.#startAt(wanted);
+    const past = wanted <= logStart.offset;
+    const done = await (past ? this.#replica.advanceLogStart(logStart) : this.#startAt(wanted));
     return done.ok ? { ok: true, logStartOffset: this.#replica.logStart.offset } : done;
   }
 

@@ -9,7 +9,7 @@ import { simulate } from "./simulation.ts";
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "100" },
+    seeds: { type: "string", default: "300" },
     from: { type: "string", default: "1" },
     "load-ms": { type: "string", default: "5000" },
     trace: { type: "boolean", default: false },
