@@ -58,6 +58,8 @@ export function lockFolder(
   makeFolder(dir);
   const connection = openSqlite(join(dir, "lock.db"), "rw");
   try {
+    // Who comes second is told at once.
+    connection.exec("PRAGMA busy_timeout=0");
     connection.exec("BEGIN EXCLUSIVE");
   } catch (error) {
     connection.close();
