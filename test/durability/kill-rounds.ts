@@ -12,6 +12,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startNodeProcess, type NodeProcess } from "./node-process.ts";
+import { seededRandom } from "./seeded-random.ts";
 
 const topic = "kill-rounds";
 const partitions = 3;
@@ -52,7 +53,7 @@ export interface KillRoundsOptions {
  *  seed and what was lost or invented. */
 export async function killRounds(options: KillRoundsOptions): Promise<KillRoundsResult> {
   const data = await mkdtemp(join(tmpdir(), "rivulet-kill-"));
-  const random = mulberry32(options.seed);
+  const random = seededRandom(options.seed);
   const start = () => startNodeProcess({ data, args: options.args });
   const sent: Sent[] = [];
   const readyMs: number[] = [];
@@ -218,17 +219,6 @@ async function checkPartition(
       next++;
     }
   }
-}
-
-/** A small seeded generator, so that a failing seed runs the same workload again. */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 function argument(name: string, otherwise: number): number {
