@@ -72,6 +72,7 @@ export const codes = {
   origin_not_allowed: row(-1, 403, false, "Origin not allowed"),
   receipts_not_read: row(-1, 408, false, "Receipts were not read"),
   overloaded: row(-1, 503, true, "Overloaded"),
+  node_unreachable: row(-1, 503, true, "Another node cannot be reached"),
   shutting_down: row(-1, 503, true, "The node is stopping"),
   storage_full: row(56, 507, true, "No space left on the disk"),
   storage_failed: row(56, 507, false, "The disk failed"),

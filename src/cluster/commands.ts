@@ -6,16 +6,11 @@
 // Left to others: what a command does (cluster-state.ts), who may submit one (controller.ts, broker/).
 
 import { Packr } from "msgpackr/pack";
+import type { ReplicaIdentity } from "../consensus/identity.ts";
 import { Fault } from "../errors.ts";
 import type { ConfigValues } from "./topic-settings.ts";
 
 export const commandVersion = 1;
-
-/** One Raft participant: (node id, incarnation). */
-export interface ReplicaIdentity {
-  readonly nodeId: number;
-  readonly incarnation: number;
-}
 
 /** The replicas of one partition, the preferred leader first. */
 export type Assignment = readonly ReplicaIdentity[];
