@@ -10,6 +10,7 @@
 // Left to others: what entries mean (partition, cluster).
 
 import { assert } from "../assert.ts";
+import type { SlabPool } from "../bytes/slab.ts";
 import { Fault } from "../errors.ts";
 import type { Journal, ReplicaState } from "../journal/journal.ts";
 import type { ReplicaNumber } from "../quantities.ts";
@@ -18,7 +19,8 @@ import { Admission } from "./admission.ts";
 import { asFault, HostedReplica } from "./hosted-replica.ts";
 import { committedIn } from "./positions.ts";
 import type { ReplicaContext } from "./replica-context.ts";
-import type { Replica, ReplicaHost, StateMachine } from "./replica.ts";
+import type { InPacket, Lane, Transport } from "../transport/transport.ts";
+import type { Birth, Replica, ReplicaHost, StateMachine } from "./replica.ts";
 import { SnapshotSchedule } from "./snapshot-schedule.ts";
 
 /** A stop does not wait longer for writes: a disk that is full may take them much later, or never. */
@@ -33,6 +35,14 @@ export interface HostOptions {
   readonly nodeId: number;
   /** Incarnation of replicas created here; a replica's identity is (node id, incarnation). Default 1. */
   readonly incarnation?: number;
+  /** How the other nodes are reached; left out: this node is alone. The owner opens it and passes its events on. */
+  readonly transport?: Transport;
+  /** Where batches that peers send are kept; wanted with a transport. */
+  readonly slabs?: SlabPool;
+  /** A peer speaks of a group that is not open here. The owner opens or creates it if the cluster's metadata gives that
+   *  incarnation to this node; the message itself is dropped, Raft sends it again. Called at most once a second for the
+   *  same (group, incarnation). */
+  readonly onWanted?: (groupId: string, incarnation: number) => void;
 }
 
 /** A host over an open journal. The caller closes the host first, then the journal. Cost: O(replicas), no I/O. */
@@ -75,10 +85,11 @@ export class Host implements ReplicaHost {
     }
   }
 
-  create(groupId: string, machine: StateMachine): Replica {
+  create(groupId: string, machine: StateMachine, birth?: Birth): Replica {
     this.#assertOpen();
     assert(!this.#numbers.has(groupId), () => `Group ${groupId} is there already`);
-    const number = this.#journal.createReplica({ groupId, incarnation: this.#incarnation });
+    const incarnation = birth?.incarnation ?? this.#incarnation;
+    const number = this.#journal.createReplica({ groupId, incarnation });
     this.#numbers.set(groupId, number);
     return this.#host(this.#journal.state(number), machine);
   }
@@ -107,6 +118,23 @@ export class Host implements ReplicaHost {
   groupIds(): readonly string[] {
     return [...this.#numbers.keys()];
   }
+
+  replica(groupId: string): Replica | null {
+    const number = this.#numbers.get(groupId);
+    return number === undefined ? null : (this.#replicas.get(number) ?? null);
+  }
+
+  *led(): IterableIterator<Replica> {
+    for (const replica of this.#replicas.values()) if (replica.role.leader) yield replica;
+  }
+
+  onPacket(_packet: InPacket): void {}
+
+  onUp(_nodeId: number): void {}
+
+  onBroken(_nodeId: number, _lane: Lane): void {}
+
+  onDown(_nodeId: number): void {}
 
   async remove(groupId: string): Promise<void> {
     const number = this.#numbers.get(groupId);

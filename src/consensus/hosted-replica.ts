@@ -30,9 +30,19 @@ import { LeadWaiters } from "./lead-waiters.ts";
 import { LogStarts } from "./log-starts.ts";
 import { draftBytes, noopPayload, toLogEntry, type Payload } from "./payload.ts";
 import { Positions } from "./positions.ts";
+import { replicaOf, type ReplicaIdentity } from "./identity.ts";
 import { ReplicaStorage } from "./replica-storage.ts";
 import type { ReplicaContext } from "./replica-context.ts";
-import type { EntryDraft, Proposed, Replica, Role, StateMachine } from "./replica.ts";
+import type {
+  EntryDraft,
+  MemberProgress,
+  Members,
+  MembersTarget,
+  Proposed,
+  Replica,
+  Role,
+  StateMachine,
+} from "./replica.ts";
 import { hardStateIn } from "./storage-message.ts";
 import { WritesUnderWay, type WriteUnderWay } from "./writes-under-way.ts";
 
@@ -86,6 +96,22 @@ export class HostedReplica implements Replica {
       onDurable: (write) => this.#onDurable(write),
       onFailed: (write, reason) => this.#onFailed(write, reason),
     });
+  }
+
+  get identity(): ReplicaIdentity {
+    return { nodeId: this.#context.nodeId, incarnation: 1 };
+  }
+
+  get members(): Members {
+    const { configuration } = this.#context.journal.state(this.number);
+    if (configuration === null) return { voters: [this.identity], learners: [], joint: false };
+    const { voters, votersOutgoing, learners } = decodeConfiguration(configuration);
+    const both = [...new Set([...voters, ...votersOutgoing])];
+    return {
+      voters: both.map(replicaOf),
+      learners: learners.map(replicaOf),
+      joint: votersOutgoing.length > 0,
+    };
   }
 
   get role(): Role {
@@ -173,6 +199,37 @@ export class HostedReplica implements Replica {
     this.campaign();
     void this.#load();
     return ready;
+  }
+
+  /** A sole voter is the only leader there can be. */
+  async leader(): Promise<number> {
+    await this.lead();
+    return this.#context.nodeId;
+  }
+
+  async readBarrier(): Promise<{ readonly ok: true } | Refusal> {
+    try {
+      await this.lead();
+      return { ok: true };
+    } catch (thrown) {
+      return refusalOf(thrown);
+    }
+  }
+
+  progress(): readonly MemberProgress[] {
+    if (!this.#role.leader) return [];
+    const { identity, lastIndex: matchIndex } = this;
+    return [{ identity, voter: true, matchIndex, behindMs: 0, active: true }];
+  }
+
+  changeMembers(_target: MembersTarget): Promise<{ readonly ok: true } | Refusal> {
+    const detail = `Cannot change the members of ${this.groupId}: this node is alone`;
+    return Promise.resolve(refuse("policy_violation", detail));
+  }
+
+  transferLeadership(toNode: number): Promise<{ readonly ok: true } | Refusal> {
+    const detail = `Cannot hand ${this.groupId} to node ${toNode}: it is no voter of the group`;
+    return Promise.resolve(refuse("invalid_request", detail));
   }
 
   async advanceLogStart(start: LogStart): Promise<Refusal | { readonly ok: true }> {

@@ -8,12 +8,14 @@ import type {
   ReplicaHost,
   StateMachine,
 } from "../../src/consensus/replica.ts";
-import type { Refusal } from "../../src/errors.ts";
+import { refuse, type Refusal } from "../../src/errors.ts";
 import type { LogEntry } from "../../src/journal/journal.ts";
 import { logIndex, offset, replicaNumber, term } from "../../src/quantities.ts";
 
 class ScriptedReplica implements Replica {
   readonly number = replicaNumber(0);
+  readonly identity = { nodeId: 1, incarnation: 1 };
+  readonly members = { voters: [this.identity], learners: [], joint: false };
   readonly role = { leader: true, term: term(1), leaderId: 1 };
   /** A test makes it false; lead() makes it true again. */
   ready = true;
@@ -82,6 +84,21 @@ class ScriptedReplica implements Replica {
     this.ready = true;
     return Promise.resolve(term(1));
   }
+  leader() {
+    return Promise.resolve(1);
+  }
+  readBarrier() {
+    return Promise.resolve({ ok: true } as const);
+  }
+  progress() {
+    return [];
+  }
+  changeMembers() {
+    return Promise.resolve(refuse("policy_violation", "This group has one member"));
+  }
+  transferLeadership() {
+    return Promise.resolve(refuse("invalid_request", "This group has one member"));
+  }
   advanceLogStart() {
     this.cuts += 1;
     return Promise.resolve({ ok: true } as const);
@@ -111,6 +128,16 @@ export class ScriptedHost implements ReplicaHost {
   groupIds(): readonly string[] {
     return [...this.logs.keys()];
   }
+  replica(groupId: string): Replica | null {
+    return this.replicas.get(groupId) ?? null;
+  }
+  led(): Iterable<Replica> {
+    return this.replicas.values();
+  }
+  onPacket(): void {}
+  onUp(): void {}
+  onBroken(): void {}
+  onDown(): void {}
   remove(groupId: string): Promise<void> {
     this.logs.delete(groupId);
     return Promise.resolve();

@@ -327,9 +327,16 @@ function watch(
     return replica;
   };
   return {
-    create: (groupId, machine) => note(groupId, machine, host.create(groupId, machine)),
+    create: (groupId, machine, birth) =>
+      note(groupId, machine, host.create(groupId, machine, birth)),
     open: async (groupId, machine) => note(groupId, machine, await host.open(groupId, machine)),
     groupIds: () => host.groupIds(),
+    replica: (groupId) => host.replica(groupId),
+    led: () => host.led(),
+    onPacket: (packet) => host.onPacket(packet),
+    onUp: (node) => host.onUp(node),
+    onBroken: (node, lane) => host.onBroken(node, lane),
+    onDown: (node) => host.onDown(node),
     remove: (groupId) => host.remove(groupId),
     close: () => host.close(),
     metrics: () => host.metrics(),
