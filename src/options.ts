@@ -2,9 +2,9 @@
 //
 //   flag  >  variable  >  config file  >  default        (a layered list: all of them, name by name)
 //
-// Promise: an option that is not in the table does not exist; a value is parsed once, strictly, wherever it came from,
-// and the message of a bad one says where that was, what was wanted and what was found. Left to others: which command
-// takes which option (cli/commands.ts), what an option does, how a file is read (cli/config-file.ts).
+// Promise: an option that is not in the table does not exist. Left to others: how values are read and checked
+// (option-values.ts), which command takes which option (cli/commands.ts), what an option does, how a file is read
+// (cli/config-file.ts).
 
 export interface Option {
   /** Without the dashes. */
@@ -19,6 +19,10 @@ export interface Option {
   readonly max?: number;
   /** Allowed values of a choice, and of a list's places. */
   readonly choices?: readonly string[];
+  /** What a text, or each place of a list, must look like. */
+  readonly form?: "address" | "url";
+  /** Never shown, and worth a warning where others can see it: on a command line. */
+  readonly secret?: true;
   /** A list whose places hold names: a nearer layer adds to the ones below instead of taking their place. */
   readonly layered?: true;
   /** What stands for the value in --help: DIR, HOST:PORT, MS. */
@@ -42,6 +46,7 @@ export const optionTable = {
     env: "RIVULET_HTTP",
     kind: "text",
     default: "127.0.0.1:7480",
+    form: "address",
     unit: "HOST:PORT",
     why: "Where the HTTP door listens; port 0 takes a free one",
   },
@@ -60,6 +65,91 @@ export const optionTable = {
     default: null,
     unit: "ORIGIN",
     why: "An origin whose web pages may ask; may be given more than once",
+  },
+  peer: {
+    flag: "peer",
+    env: "RIVULET_PEER",
+    kind: "text",
+    default: null,
+    form: "address",
+    unit: "HOST:PORT",
+    why: "Where the other nodes of a cluster reach this one; without it the node is alone",
+  },
+  join: {
+    flag: "join",
+    env: "RIVULET_JOIN",
+    kind: "list",
+    default: null,
+    form: "url",
+    unit: "URL",
+    why: "A node of the cluster to join at the first start; may be given more than once",
+  },
+  advertiseHttp: {
+    flag: "advertise-http",
+    env: "RIVULET_ADVERTISE_HTTP",
+    kind: "text",
+    default: null,
+    form: "url",
+    unit: "URL",
+    why: "Where clients reach this node's HTTP door; the default is --http where others can reach that",
+  },
+  advertisePeer: {
+    flag: "advertise-peer",
+    env: "RIVULET_ADVERTISE_PEER",
+    kind: "text",
+    default: null,
+    form: "address",
+    unit: "HOST:PORT",
+    why: "Where the other nodes reach this one; the default is --peer, needed when that is 0.0.0.0 or [::]",
+  },
+  region: {
+    flag: "region",
+    env: "RIVULET_REGION",
+    kind: "text",
+    default: null,
+    unit: "NAME",
+    why: "Where the node stands, e.g. eu-west",
+  },
+  clusterSecret: {
+    flag: "cluster-secret",
+    env: "RIVULET_CLUSTER_SECRET",
+    kind: "text",
+    default: null,
+    secret: true,
+    unit: "TEXT",
+    why: "What every node of the cluster knows and nobody else, 16 characters or more; better in a file",
+  },
+  clusterSecretFile: {
+    flag: "cluster-secret-file",
+    env: "RIVULET_CLUSTER_SECRET_FILE",
+    kind: "text",
+    default: null,
+    unit: "FILE",
+    why: "A file that holds the cluster's secret",
+  },
+  peerTlsCert: {
+    flag: "peer-tls-cert",
+    env: "RIVULET_PEER_TLS_CERT",
+    kind: "text",
+    default: null,
+    unit: "FILE",
+    why: "TLS between nodes: this node's certificate (PEM), shown to those that it calls as well",
+  },
+  peerTlsKey: {
+    flag: "peer-tls-key",
+    env: "RIVULET_PEER_TLS_KEY",
+    kind: "text",
+    default: null,
+    unit: "FILE",
+    why: "TLS between nodes: the key of that certificate (PEM)",
+  },
+  peerTlsCa: {
+    flag: "peer-tls-ca",
+    env: "RIVULET_PEER_TLS_CA",
+    kind: "text",
+    default: null,
+    unit: "FILE",
+    why: "TLS between nodes: the authority (PEM) that must have signed every node's certificate",
   },
   durability: {
     flag: "durability",
@@ -374,127 +464,3 @@ export interface Given {
 
 /** What was used of each option that was given, the weakest first; an option at its default is not there. */
 export type Origins = ReadonlyMap<OptionName, readonly Given[]>;
-
-/** The values that the sources and defaults give to `names`. The last of two equal flags wins, lists gather. */
-export function readOptions(
-  names: readonly OptionName[],
-  sources: OptionSources,
-): { readonly ok: true; readonly options: Options; readonly origins: Origins } | OptionFault {
-  const values: Record<string, unknown> = {};
-  const origins = new Map<OptionName, readonly Given[]>();
-  for (const [name, option] of Object.entries<Option>(optionTable)) {
-    const used = names.includes(name as OptionName) ? usedOf(option, sources) : [];
-    if (used.length === 0) {
-      values[name] = defaultOf(option);
-      continue;
-    }
-    for (const { origin, values: texts } of used) {
-      const value = parse(option, texts);
-      if (isFault(value))
-        return { ok: false, message: `${subject(option, origin)} ${value.wrong}` };
-      const below = values[name];
-      values[name] = Array.isArray(below) && Array.isArray(value) ? [...below, ...value] : value;
-    }
-    origins.set(name as OptionName, used);
-  }
-  return { ok: true, options: values as Options, origins };
-}
-
-/** A flag or a variable says by itself what it is; a line of a file does not. */
-function subject({ flag, env }: Option, origin: string): string {
-  return origin === `--${flag}` || origin === env ? origin : `${origin}: ${flag}`;
-}
-
-/** The strongest source that gives the option; of a layered list all, the weakest first. */
-function usedOf(option: Option, sources: OptionSources): readonly Given[] {
-  const [weakest, ...stronger] = [
-    sources.file.filter(({ flag }) => flag === option.flag),
-    variableOf(option, sources.env),
-    flagsOf(option, sources.flags),
-  ];
-  if (option.layered === true) return [...weakest, ...stronger.flat()];
-  return [...stronger.toReversed(), weakest].find((layer) => layer.length > 0) ?? [];
-}
-
-function flagsOf({ flag }: Option, flags: readonly GivenFlag[]): readonly Given[] {
-  const values = flags.filter((one) => one.flag === flag).map(({ value }) => value);
-  return values.length === 0 ? [] : [{ origin: `--${flag}`, values }];
-}
-
-/** An empty variable is as good as none. */
-function variableOf({ env: name, kind }: Option, env: OptionSources["env"]): readonly Given[] {
-  const text = name === null ? undefined : env[name];
-  if (name === null || text === undefined || text === "") return [];
-  const values = kind === "list" ? text.split(",").map((part) => part.trim()) : [text];
-  return [{ origin: name, values }];
-}
-
-function defaultOf(option: Option): unknown {
-  if (option.default === null) return option.kind === "list" ? [] : null;
-  return option.kind === "duration" ? parse(option, [String(option.default)]) : option.default;
-}
-
-interface ParseFault {
-  readonly wrong: string;
-}
-
-const isFault = (value: unknown): value is ParseFault =>
-  typeof value === "object" && value !== null && "wrong" in value;
-
-function parse(option: Option, values: readonly (string | true)[]): unknown {
-  const text = values.at(-1) ?? "";
-  switch (option.kind) {
-    case "flag":
-      return parseFlag(text);
-    case "list":
-      if (values.includes(true)) return { wrong: `needs a value: ${option.unit}` };
-      return option.choices === undefined ? values : parseChoices(option, values.map(String));
-    default:
-      if (text === true) return { wrong: `needs a value: ${option.unit}` };
-      return parseOne(option, text);
-  }
-}
-
-function parseOne(option: Option, text: string): unknown {
-  if (option.kind === "integer") return parseInteger(option, text);
-  if (option.kind === "duration") return parseDuration(option, text);
-  if (option.choices?.includes(text) === false)
-    return { wrong: `must be one of ${option.choices.join(", ")}, got "${text}"` };
-  if (text === "") return { wrong: `needs a value: ${option.unit}` };
-  return text;
-}
-
-function parseFlag(text: string | true): boolean | ParseFault {
-  if (text === true || text === "true" || text === "1") return true;
-  if (text === "false" || text === "0") return false;
-  return { wrong: `must be true or false, got "${text}"` };
-}
-
-function parseInteger(option: Option, text: string): number | ParseFault {
-  const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  const min = option.min ?? 0;
-  const max = option.max ?? Number.MAX_SAFE_INTEGER;
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  return { wrong: `must be a whole number from ${min} to ${max}, got "${text}"` };
-}
-
-const msOfUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-function parseDuration(option: Option, text: string): number | ParseFault {
-  const [, digits, unit] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text) ?? [];
-  const value = digits === undefined ? Number.NaN : Math.round(Number(digits) * msOfUnit[unit]);
-  const min = option.min ?? 0;
-  const max = option.max ?? Number.MAX_SAFE_INTEGER;
-  if (value >= min && value <= max) return value;
-  return {
-    wrong: `must be a time such as 500ms, 10s or 2m, from ${min} ms to ${max / 1_000} s, got "${text}"`,
-  };
-}
-
-/** Places of a list that may be parted by commas, each one of the choices. */
-function parseChoices(option: Option, values: readonly string[]): readonly string[] | ParseFault {
-  const places = values.flatMap((value) => value.split(",")).map((place) => place.trim());
-  const unknown = places.find((place) => option.choices?.includes(place) !== true);
-  if (unknown === undefined) return places;
-  return { wrong: `must be some of ${option.choices?.join(", ")}, got "${unknown}"` };
-}

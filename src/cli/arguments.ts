@@ -5,9 +5,9 @@
 
 import { parseArgs } from "node:util";
 import { nearestName } from "../cluster/nearest-name.ts";
+import { readOptions } from "../option-values.ts";
 import {
   optionTable,
-  readOptions,
   type FileLayer,
   type GivenFlag,
   type Option,

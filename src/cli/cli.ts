@@ -9,7 +9,7 @@ import { Fault } from "../errors.ts";
 import { version } from "../version.ts";
 import { parseCommandLine, type Parsed } from "./arguments.ts";
 import type { Command } from "./commands.ts";
-import { ClosedPipe, Failure } from "./failure.ts";
+import { ClosedPipe, Failure, WrongUsage } from "./failure.ts";
 import { family, manual, overview } from "./help.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -22,7 +22,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     // A bug keeps its stack; a failure or a disk's fault is told in one sentence.
     const known = thrown instanceof Failure || thrown instanceof Fault;
     terminal.say(known ? `rivulet: ${thrown.message}` : String((thrown as Error)?.stack ?? thrown));
-    return 1;
+    return thrown instanceof WrongUsage ? 2 : 1;
   }
 }
 

@@ -30,6 +30,20 @@ export interface Command {
   readonly load: () => Promise<Run>;
 }
 
+/** What makes a node one of several. */
+const peerOptionNames = [
+  "peer",
+  "join",
+  "advertiseHttp",
+  "advertisePeer",
+  "region",
+  "clusterSecret",
+  "clusterSecretFile",
+  "peerTlsCert",
+  "peerTlsKey",
+  "peerTlsCa",
+] as const satisfies readonly OptionName[];
+
 export const commands: readonly Command[] = [
   {
     name: "start",
@@ -37,11 +51,14 @@ export const commands: readonly Command[] = [
     summary: "Run a node",
     about:
       "Runs a node in the foreground until Ctrl-C or SIGTERM. Everything it keeps is in one folder: the same folder\n" +
-      "brings the same log back, also after a crash. A second Ctrl-C leaves at once; nothing acknowledged is lost.",
+      "brings the same log back, also after a crash. A second Ctrl-C leaves at once; nothing acknowledged is lost.\n" +
+      "With --peer the node is a member of a cluster: the first one forms it, each further one names any member with\n" +
+      "--join, at its first start. A node that ran alone becomes the first of a cluster by a start with --peer.",
     options: [
       "data",
       "http",
       "insecure",
+      ...peerOptionNames,
       "corsOrigins",
       "durability",
       "config",
@@ -55,6 +72,11 @@ export const commands: readonly Command[] = [
       ["rivulet start", "on 127.0.0.1:7480, data in ./rivulet-data"],
       ["rivulet start --data /var/lib/rivulet --http 127.0.0.1:9000", "elsewhere"],
       ["rivulet start --config num.partitions=3", "new topics get three partitions"],
+      ["rivulet start --peer 127.0.0.1:7490", "the first node of a cluster"],
+      [
+        "rivulet start --data ./node-2 --http 127.0.0.1:7481 --peer 127.0.0.1:7491 --join http://127.0.0.1:7480",
+        "the second one, on the same machine",
+      ],
       ["RIVULET_LOG_LEVEL=debug rivulet start", "every option has a variable"],
       ["rivulet start --config-file rivulet.toml", "and a key in a config file"],
     ],
@@ -72,6 +94,7 @@ export const commands: readonly Command[] = [
       "data",
       "http",
       "insecure",
+      ...peerOptionNames,
       "corsOrigins",
       "durability",
       "config",

@@ -1,6 +1,6 @@
 // The config file: TOML with the flags' own names, read strictly into one layer of the options.
 //
-//   data = "/var/lib/rivulet"        a DIR is looked for from the file's folder, not from where the command was typed
+//   data = "/var/lib/rivulet"        a DIR or FILE is looked for from the file's folder, not from where one typed
 //   http = "127.0.0.1:9000"
 //   cors-origin = ["https://a.example"]
 //   [config]                         broker settings under Kafka's names, one a line
@@ -77,7 +77,8 @@ function layerOf(path: string, text: string, table: Table): ReadConfigFile {
     const values = textsOf(option, value);
     if (values === null)
       return wrong(`${origin()}: ${key} must be ${wantedTypes[option.kind]}, got ${shown(value)}`);
-    const found = option.unit === "DIR" ? values.map((dir) => resolve(dirname(path), dir)) : values;
+    const onDisk = option.unit === "DIR" || option.unit === "FILE";
+    const found = onDisk ? values.map((name) => resolve(dirname(path), name)) : values;
     layer.push({ flag: option.flag, values: found, origin: origin() });
   }
   return { ok: true, layer };

@@ -1,7 +1,7 @@
 // rivulet config: what a node would run with, and where each value comes from.
 //
 // Promise: what it prints is itself a config file that means the same wherever it is put; a value that `start` would
-// refuse is refused here, and nothing is started or touched.
+// refuse is refused here, and nothing is started or touched. A secret is not printed: its line is a comment.
 
 import { resolve } from "node:path";
 import { brokerSettings, parseBrokerSettings } from "../cluster/broker-settings.ts";
@@ -9,6 +9,7 @@ import { optionTable, type Option, type OptionName } from "../options.ts";
 import { commands, type Call } from "./commands.ts";
 import { Failure } from "./failure.ts";
 import { nameValues } from "./name-value.ts";
+import { peerOptions } from "./peer-options.ts";
 
 interface Row {
   readonly name: string;
@@ -19,6 +20,7 @@ interface Row {
 
 export async function config(call: Call): Promise<number> {
   const { options, terminal } = call;
+  peerOptions(options);
   const settings = nameValues(options.config, "--config");
   const checked = parseBrokerSettings(settings);
   if (!checked.ok) throw new Failure(checked.detail);
@@ -40,10 +42,14 @@ function optionRow({ options, origins }: Call, name: OptionName): Row {
   const option: Option = optionTable[name];
   const value = options[name];
   const from = origins.get(name)?.at(-1)?.origin ?? "default";
-  // From wherever it is read: a folder is meant from here, or from the file that named it.
-  const folder = option.unit === "DIR" && typeof value === "string";
-  return { name: option.flag, value: folder ? resolve(value) : value, from };
+  // From wherever it is read: a place is meant from here, or from the file that named it.
+  const onDisk = (option.unit === "DIR" || option.unit === "FILE") && typeof value === "string";
+  const told = option.secret === true && value !== null ? hidden : value;
+  return { name: option.flag, value: onDisk ? resolve(value) : told, from };
 }
+
+/** Stands for a secret: a program sees that there is one. */
+const hidden = "(hidden)";
 
 /** The broker's own settings, and what else was given. */
 function settingRows({ origins }: Call, given: Readonly<Record<string, string>>): readonly Row[] {
@@ -66,7 +72,7 @@ function asJson({ options }: Call, values: readonly Row[], broker: readonly Row[
 
 function asToml(values: readonly Row[], broker: readonly Row[]): string {
   const lines = [
-    ...values.map((row) => [`${row.name} = ${JSON.stringify(row.value)}`, row.from] as const),
+    ...values.map((row) => [optionLine(row), row.from] as const),
     ["[config]", ""] as const,
     ...broker.map((row) => [`"${row.name}" = ${JSON.stringify(row.value)}`, row.from] as const),
   ];
@@ -74,4 +80,10 @@ function asToml(values: readonly Row[], broker: readonly Row[]): string {
   const line = ([text, from]: readonly [string, string]) =>
     from === "" ? `\n${text}` : `${text.padEnd(width)}  # ${from}`;
   return `${lines.map(line).join("\n")}\n`;
+}
+
+/** TOML has no word for nothing: what is not set, and what is not shown, is a comment. */
+function optionLine({ name, value }: Row): string {
+  if (value === null) return `# ${name} is not set`;
+  return value === hidden ? `# ${name} is set` : `${name} = ${JSON.stringify(value)}`;
 }

@@ -3,21 +3,25 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { resolve } from "node:path";
-import { parseAddress, type Address } from "../node/address.ts";
+import { assert } from "../assert.ts";
+import { parseAddress, type Address } from "../address.ts";
 import { createLog, type Log } from "../node/logs.ts";
 import { startNode, type FolderHeld, type RunningNode } from "../node/node.ts";
+import type { PeerOptions } from "../node/peering.ts";
 import { stopWish } from "../node/process.ts";
 import { optionTable, type Option } from "../options.ts";
 import { nearestName } from "../cluster/nearest-name.ts";
 import { version } from "../version.ts";
 import { systemWorld } from "../world.ts";
 import type { Call } from "./commands.ts";
-import { Failure } from "./failure.ts";
+import { Failure, WrongUsage } from "./failure.ts";
 import { nameValues } from "./name-value.ts";
+import { peerOptions } from "./peer-options.ts";
 
 export async function start(call: Call): Promise<number> {
   const { options, terminal } = call;
   const address = addressOf(call);
+  const peer = peerOptions(options);
   const settings = nameValues(options.config, "--config");
   const format = options.logFormat === "auto" ? autoFormat(call) : options.logFormat;
   const log = createLog({
@@ -28,8 +32,9 @@ export async function start(call: Call): Promise<number> {
   });
   warnOfUnknownVariables(terminal.env, log);
   warnOfUnreadFile(options.configFile, log);
+  warnOfShownSecret(call, log);
   const wish = stopWish(systemWorld, log);
-  const node = await Promise.race([startOrExplain(call, { address, settings, log }), wish]);
+  const node = await Promise.race([startOrExplain(call, { address, peer, settings, log }), wish]);
   if ("why" in node) {
     // The process ends with this call: what a start had done so far is what a crash leaves, and the next one recovers.
     log.write("info", "Stopped before it was ready", { why: node.why });
@@ -49,11 +54,10 @@ function autoFormat({ terminal }: Call): "pretty" | "json" {
 
 function addressOf({ options }: Call): Address {
   const address = parseAddress(options.http);
-  if (address === null)
-    throw new Failure(`--http must be HOST:PORT, such as 127.0.0.1:7480, got "${options.http}"`);
+  assert(address !== null, () => `--http was read as an address, got "${options.http}"`);
   if (!address.loopback && !options.insecure) {
     const why = "whoever reaches it could read, write and delete everything";
-    throw new Failure(
+    throw new WrongUsage(
       `${options.http} can be reached from beyond this machine, and ${why}.\n` +
         `If the network is yours alone: rivulet start --http ${options.http} --insecure`,
     );
@@ -81,7 +85,16 @@ function warnOfUnreadFile(configFile: string | null, log: Log): void {
   log.write("warn", "There is a rivulet.toml here, and it is not read", { use });
 }
 
+/** Every user of the machine can read its processes' command lines. */
+function warnOfShownSecret({ origins }: Call, log: Log): void {
+  const flag = `--${optionTable.clusterSecret.flag}`;
+  if (origins.get("clusterSecret")?.some(({ origin }) => origin === flag) !== true) return;
+  const use = `--${optionTable.clusterSecretFile.flag} FILE`;
+  log.write("warn", "The cluster's secret can be read in the list of processes", { use });
+}
+
 interface Ground {
+  readonly peer: PeerOptions | null;
   readonly address: Address;
   readonly settings: Readonly<Record<string, string>>;
   readonly log: Log;
@@ -89,13 +102,14 @@ interface Ground {
 
 async function startOrExplain(
   call: Call,
-  { address, settings, log }: Ground,
+  { address, peer, settings, log }: Ground,
 ): Promise<RunningNode> {
   const { data, corsOrigins, durability } = call.options;
   try {
     const node = await startNode({
       storage: { dir: data },
       http: address,
+      peer,
       version,
       corsOrigins,
       durability,

@@ -24,7 +24,7 @@ import type { Disk } from "../journal/disk.ts";
 import type { FolderLock, LockOwner } from "../journal/folder-lock.ts";
 import type { Journal } from "../journal/journal.ts";
 import { systemWorld, type World } from "../world.ts";
-import type { Address } from "./address.ts";
+import type { Address } from "../address.ts";
 import {
   confirmCluster,
   formatVersion,
@@ -34,11 +34,14 @@ import {
   type Identity,
 } from "./data-folder.ts";
 import { silentLog, type Log } from "./logs.ts";
+import type { PeerOptions } from "./peering.ts";
 
 export interface NodeOptions {
   /** The data folder, or a disk in memory. */
   readonly storage: { readonly dir: string } | { readonly memory: Disk };
   readonly http: Address;
+  /** Left out or null: the node is alone. */
+  readonly peer?: PeerOptions | null;
   readonly version: string;
   readonly corsOrigins?: readonly string[];
   /** "full": what is acknowledged is on the disk. "os": in the operating system's hands. */

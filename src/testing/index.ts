@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { assert } from "../assert.ts";
 import { createMemoryDisk } from "../journal/memory-disk.ts";
-import { parseAddress } from "../node/address.ts";
+import { parseAddress } from "../address.ts";
 import { startNode, type NodeOptions, type RunningNode } from "../node/node.ts";
 import { version } from "../version.ts";
 import {

@@ -101,8 +101,37 @@ test("--version prints the package's version alone", async () => {
 test("a start beyond loopback is refused without --insecure", async () => {
   const { code, err } = await runLine("start --http 0.0.0.0:0");
   expect(err).toContain("rivulet start --http 0.0.0.0:0 --insecure");
-  expect(code).toBe(1);
+  expect(code).toBe(2);
 });
+
+for (const [line, words] of [
+  ["--http nowhere", '--http must be HOST:PORT, such as 127.0.0.1:7480, got "nowhere"'],
+  ["--peer 7490", "--peer must be HOST:PORT"],
+  ["--peer 127.0.0.1:0 --join 127.0.0.1:7480", "--join must be a URL such as http://"],
+  ["--join http://127.0.0.1:1", "--join needs --peer HOST:PORT"],
+  ["--region eu", "--region needs --peer"],
+  ["--cluster-secret x", "--cluster-secret needs --peer"],
+  ["--peer 0.0.0.0:7490 --advertise-peer a:1", "--cluster-secret-file FILE"],
+  ["--peer 10.0.0.1:7490 --cluster-secret short", "16 characters or more, it has 5"],
+  [`--peer 0.0.0.0:1 --cluster-secret ${"s".repeat(16)}`, "Name it: --advertise-peer HOST:PORT"],
+  ["--peer 127.0.0.1:0 --advertise-peer 0.0.0.0:1", "must be an address that other nodes can"],
+  ["--peer 127.0.0.1:0 --advertise-peer a:0", "must be an address that other nodes can"],
+  ["--peer 127.0.0.1:0 --region a/b", '--region must have 1 to 64 letters, digits, ".", "_"'],
+  ["--peer 127.0.0.1:0 --peer-tls-cert a", "TLS between nodes needs all three"],
+  [
+    "--peer 127.0.0.1:0 --cluster-secret-file /nowhere",
+    "Cannot read --cluster-secret-file /nowhere: ENOENT",
+  ],
+  [
+    `--peer 127.0.0.1:0 --cluster-secret ${"s".repeat(16)} --cluster-secret-file x`,
+    "one is enough",
+  ],
+] as const)
+  test(`start ${line} is a wrong command line`, async () => {
+    const { code, err, out } = await runLine(`start ${line}`);
+    expect(err).toContain(words);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+  });
 
 test("a client without a node says what to do", async () => {
   const { code, err } = await runLine("status --url http://127.0.0.1:1");

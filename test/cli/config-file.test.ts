@@ -83,6 +83,9 @@ describe("a file", () => {
   test("means its folders from where it lies", async () => {
     expect((await told('data = "kept"')).options.data.value).toBe(join(folder, "kept"));
     expect((await told('data = "/kept"')).options.data.value).toBe("/kept");
+    writeFileSync(join(folder, "secret"), "0123456789abcdef\n");
+    const peer = 'peer = "127.0.0.1:0"\ncluster-secret-file = "secret"';
+    expect((await told(peer)).options["cluster-secret-file"].value).toBe(join(folder, "secret"));
   });
 
   test("serves the commands that ask a node too", async () => {
@@ -109,6 +112,7 @@ describe("a file", () => {
     ["stop-timeout-ms = 1.5", "line 1: stop-timeout-ms must be an integer, got 1.5"],
     ["stop-timeout-ms = -1", "line 1: stop-timeout-ms must be a whole number from 0 to 600000"],
     ['log-level = "loud"', "line 1: log-level must be one of debug, info, warn, error"],
+    ['peer = "x"', 'line 1: peer must be HOST:PORT, such as 127.0.0.1:7480, got "x"'],
     ["cors-origin = [1]", "line 1: cors-origin must be a string or a list of strings, got [1]"],
     ['[data]\nx = "y"', 'line 1: data must be a string, got {"x":"y"}'],
     ["[config]\nnum.partition = 3", "line 2: Cannot set num.partition: it is not a broker setting"],
@@ -146,6 +150,29 @@ describe("rivulet config", () => {
     const { code, err } = await runLine("config --config num.partition=3");
     expect(err).toContain("did you mean num.partitions?");
     expect(code).toBe(1);
+  });
+
+  test("shows that there is a secret, not which", async () => {
+    const secret = "a-secret-of-the-cluster";
+    const env = { RIVULET_CLUSTER_SECRET: secret, RIVULET_PEER: "127.0.0.1:7490" };
+    const [person, program] = [
+      await runLine("config", { env }),
+      await runLine("config --json", { env }),
+    ];
+    for (const { out } of [person, program]) expect(out).not.toContain(secret);
+    expect(person.out).toMatch(/^# cluster-secret is set +# RIVULET_CLUSTER_SECRET$/m);
+    const { options } = JSON.parse(program.out) as Awaited<ReturnType<typeof told>>;
+    expect(options["cluster-secret"]).toEqual({
+      value: "(hidden)",
+      from: "RIVULET_CLUSTER_SECRET",
+    });
+    expect((await told(person.out)).options.peer.value).toBe("127.0.0.1:7490");
+  });
+
+  test("refuses options of a cluster that do not go together", async () => {
+    const { code, err } = await runLine("config --join http://127.0.0.1:1");
+    expect(err).toContain("--join needs --peer");
+    expect(code).toBe(2);
   });
 
   test("shows a person where each value comes from", async () => {

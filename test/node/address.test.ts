@@ -1,7 +1,7 @@
 // Addresses as operators write them.
 
 import { expect, test } from "bun:test";
-import { parseAddress } from "../../src/node/address.ts";
+import { parseAddress } from "../../src/address.ts";
 
 for (const [text, host, port, loopback] of [
   ["127.0.0.1:7480", "127.0.0.1", 7480, true],
