@@ -250,6 +250,7 @@ export const shapes = {
         leader: { type: ["integer", "null"] },
         leaderEpoch: { type: "integer" },
         replicas: listOf({ type: "integer" }),
+        inSyncReplicas: listOf({ type: "integer" }),
         logStartOffset: offsetSchema,
         highWatermark: offsetSchema,
         bytes: { type: "integer", minimum: 0 },

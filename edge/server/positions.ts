@@ -83,7 +83,8 @@ export async function resolveStart(
   const beyond = partitions.find((partition) => partition >= view.partitions);
   if (beyond !== undefined) return unknownPartition(view.name, beyond, view);
   if (query.cursor !== undefined) return startAtCursor(request, query.cursor);
-  const chosen = services.broker.bounds(view.name, partitions);
+  const bounds = services.broker.currentBounds(view.name, partitions);
+  const chosen = bounds instanceof Promise ? await bounds : bounds;
   if ("ok" in chosen) return chosen;
   const positions = await startOffsets(services, request, chosen);
   return "ok" in positions ? positions : { ok: true, all: partitions.length === 0, positions };

@@ -282,8 +282,8 @@ function differencesOf(wanted: NewTopic, found: TopicDescription): readonly stri
   return differences;
 }
 
-function listPartitions(call: Call<typeof listFields>): Response {
-  const found = call.services.broker.describePartitions(call.topic);
+async function listPartitions(call: Call<typeof listFields>): Promise<Response> {
+  const found = await call.services.broker.describePartitions(call.topic);
   if ("ok" in found) return call.refuse(unknownTopic(call));
   const { limit = 100, after = "-1" } = call.query;
   if (!/^(?:-1|\d{1,9})$/.test(after)) {

@@ -36,9 +36,11 @@ export interface PartitionDescription {
   readonly leader: number | null;
   readonly leaderEpoch: number;
   readonly replicas: readonly number[];
+  /** Voters that hold everything, or did within replica.lag.time.max.ms, as the leader knows; empty without a leader. */
+  readonly inSyncReplicas: readonly number[];
   readonly logStartOffset: number;
   readonly highWatermark: number;
-  /** Live batch bytes. */
+  /** Live batch bytes, at the leader. */
   readonly bytes: number;
 }
 
@@ -135,8 +137,16 @@ export interface FetchPosition {
   readonly maxBytes: number;
 }
 
+/** Whose answer a read takes. `leader`: the leader's, up to its high watermark; a leader that was deposed and does not
+ *  know it yet may answer for up to an election timeout. `local`: this node's replica, up to its own high watermark, which
+ *  may lag behind (the leader's, where this node has no replica). `linearizable`: the leader's, after a majority has
+ *  confirmed it. */
+export type ReadConsistency = "leader" | "local" | "linearizable";
+
 export interface FetchRequest {
   readonly topic: string;
+  /** "leader" when left out. */
+  readonly consistency?: ReadConsistency;
   /** In the order in which they are filled; the first non-empty one returns at least one whole batch. */
   readonly positions: readonly FetchPosition[];
   readonly maxBytes: number;
@@ -185,6 +195,79 @@ export interface PartitionBounds {
   readonly lastStableOffset: number;
 }
 
+/** A member node as the answering node sees it. */
+export interface ClusterNode {
+  readonly nodeId: number;
+  readonly version: string;
+  /** "up": this is the answering node, or it hears that node. "down": it does not. */
+  readonly state: "up" | "down";
+  /** URL of the HTTP door that the node advertises. */
+  readonly http: string | null;
+  /** host:port of the peer port that the node advertises. */
+  readonly peer: string | null;
+  readonly region: string | null;
+  /** ms since the epoch. */
+  readonly registeredAt: number;
+  /** Replicas that the cluster's metadata places there, the controller's left out. */
+  readonly replicas: number;
+  /** Partitions that it leads, as far as the answering node knows. */
+  readonly leads: number;
+}
+
+/** One replica of a group, as the group's leader knows it. */
+export interface GroupMember {
+  readonly nodeId: number;
+  readonly incarnation: number;
+  readonly voter: boolean;
+  /** A voter that holds everything, or did within replica.lag.time.max.ms. */
+  readonly inSync: boolean;
+  /** Log entries that it has not acknowledged yet. */
+  readonly lagEntries: number;
+  /** How long it has not held the leader's log end, ms; 0: it does. */
+  readonly lagMs: number;
+}
+
+/** One Raft group: the controller, or a partition. */
+export interface GroupStatus {
+  /** null: nobody leads, as far as the answering node could find out. */
+  readonly leader: number | null;
+  readonly term: number;
+  /** A change of the configuration is under way (joint consensus). */
+  readonly joint: boolean;
+  /** By node id; empty when the leader did not tell. */
+  readonly members: readonly GroupMember[];
+}
+
+export interface PartitionStatus extends GroupStatus {
+  readonly topic: string;
+  readonly partition: number;
+  /** Node ids where the cluster's metadata wants the replicas, the preferred leader first. */
+  readonly assigned: readonly number[];
+  readonly logStartOffset: number;
+  readonly highWatermark: number;
+}
+
+export interface ClusterStatus {
+  readonly clusterId: string;
+  /** The node that answers. */
+  readonly nodeId: number;
+  readonly nodes: readonly ClusterNode[];
+  readonly controller: GroupStatus;
+  /** By topic name and partition; at most limits.listPageMax of them. */
+  readonly partitions: readonly PartitionStatus[];
+  /** All that there are of the topics asked for. */
+  readonly partitionsTotal: number;
+}
+
+/** A partition's group, or the controller's. */
+export type GroupPlace = "controller" | { readonly topic: string; readonly partition: number };
+
+export interface PartitionLeader {
+  readonly nodeId: number;
+  /** URL of its HTTP door, when it advertises one. */
+  readonly http: string | null;
+}
+
 export interface BrokerStatus {
   readonly nodeId: number;
   readonly clusterId: string;
@@ -208,7 +291,11 @@ export interface Broker {
     readonly name?: string;
     readonly topicId?: string;
   }): TopicDescription | Refusal;
-  describePartitions(name: string): readonly PartitionDescription[] | Refusal;
+  /** In order of partition. The value itself when this node leads all of them, else the leaders are asked (bounded; what
+   *  a leader does not tell comes from this node's own knowledge). */
+  describePartitions(
+    name: string,
+  ): readonly PartitionDescription[] | Refusal | Promise<readonly PartitionDescription[] | Refusal>;
   /** Names in code point order. */
   listTopics(query: {
     readonly prefix: string;
@@ -248,10 +335,18 @@ export interface Broker {
   listOffsets(
     topic: string,
     wanted: readonly { readonly partition: number; readonly at: OffsetSpec }[],
+    options?: { readonly consistency?: ReadConsistency },
   ): Promise<readonly (FoundOffset | (Refusal & { readonly partition: number }))[] | Refusal>;
   /** Log start, high watermark and log end of the partitions, in order of partition (none named: of every one; those
-   *  that are not there are left out); no wait. Cost: one object for each of them. */
+   *  that are not there are left out); no wait. Of a partition that another node leads: what this node knows, which may
+   *  lag behind. Cost: one object for each of them. */
   bounds(topic: string, partitions?: readonly number[]): readonly PartitionBounds[] | Refusal;
+  /** bounds() as the leaders tell them. The value itself when this node leads all of them. Refuses also as fetch() does
+   *  when a leader cannot be asked. */
+  currentBounds(
+    topic: string,
+    partitions?: readonly number[],
+  ): readonly PartitionBounds[] | Refusal | Promise<readonly PartitionBounds[] | Refusal>;
   /** Moves the log start to `before` (-1: the high watermark). */
   deleteRecords(
     topic: string,
@@ -278,6 +373,20 @@ export interface Broker {
   /** Calls wake after each advance of a partition's high watermark, after new partitions and after deletion, until
    *  the returned function is called. wake must be cheap: it schedules, it does not read. */
   subscribe(topic: string, wake: () => void): () => void;
+
+  /** Who leads a partition as far as this node knows; null: it does not know, or there is no such partition. Cost: two
+   *  map look-ups. */
+  leaderOf(topic: string, partition: number): PartitionLeader | null;
+  /** Nodes, controller and partitions (of one topic, or of all), as their leaders tell; idle groups are not woken.
+   *  Settles within seconds, whoever is down. Refuses unknown_topic_or_partition. */
+  clusterStatus(of?: { readonly topic?: string }): Promise<ClusterStatus | Refusal>;
+  /** Hands a group's leadership to one of its voters; settles once that node leads. Refuses: invalid_request (no voter
+   *  there), unknown_topic_or_partition, not_leader_or_follower, request_timed_out. */
+  transferLeadership(of: GroupPlace, toNode: number): Promise<{ readonly ok: true } | Refusal>;
+  /** Takes a node out of the cluster for good: its replicas are placed elsewhere, and it may not come back under this id.
+   *  Resolves when that is committed; the replicas follow. Refuses: invalid_request (no such node), policy_violation (the
+   *  last one). */
+  removeNode(nodeId: number): Promise<{ readonly ok: true } | Refusal>;
 
   status(): BrokerStatus;
   metrics(): Readonly<Record<string, number>>;

@@ -23,6 +23,7 @@ import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import { PartitionLogs as ReplicatedLogs } from "../partition/partition-logs.ts";
 import type { World } from "../world.ts";
+import { ClusterView } from "./cluster-view.ts";
 import { Fences } from "./fences.ts";
 import { Fetching } from "./fetch.ts";
 import { KeyCounts } from "./key-counts.ts";
@@ -105,6 +106,7 @@ export async function startBroker(needs: {
     keyCounts: new KeyCounts(world, topics),
     producerIds: new ProducerIds(controller),
     retention,
+    cluster: new ClusterView({ controller, topics, nodeId }),
     room,
     readModel,
     nodeId,

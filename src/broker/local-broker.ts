@@ -13,10 +13,14 @@ import type {
   Broker,
   BrokerStatus,
   FetchRequest,
+  GroupPlace,
   KeyedPlacement,
   NewTopic,
+  PartitionLeader,
   ProduceRequest,
+  ReadConsistency,
 } from "./broker.ts";
+import type { ClusterView } from "./cluster-view.ts";
 import type { FenceChange, Fences } from "./fences.ts";
 import type { Fetching } from "./fetch.ts";
 import type { KeyCounts } from "./key-counts.ts";
@@ -44,6 +48,7 @@ export interface BrokerParts {
   readonly keyCounts: KeyCounts;
   readonly producerIds: ProducerIds;
   readonly retention: Retention;
+  readonly cluster: ClusterView;
   readonly room: WaitRoom;
   /** null: none was asked for. */
   readonly readModel: ReadModel | null;
@@ -131,11 +136,22 @@ export class LocalBroker implements Broker {
       : Promise.resolve(stopping());
   }
 
-  listOffsets(topic: string, wanted: readonly WantedOffset[]): ReturnType<Broker["listOffsets"]> {
+  listOffsets(
+    topic: string,
+    wanted: readonly WantedOffset[],
+    _options?: { readonly consistency?: ReadConsistency },
+  ): ReturnType<Broker["listOffsets"]> {
     return this.#parts.offsets.list(topic, wanted);
   }
 
   bounds(topic: string, partitions?: readonly number[]): ReturnType<Broker["bounds"]> {
+    return this.#parts.offsets.bounds(topic, partitions);
+  }
+
+  currentBounds(
+    topic: string,
+    partitions?: readonly number[],
+  ): ReturnType<Broker["currentBounds"]> {
     return this.#parts.offsets.bounds(topic, partitions);
   }
 
@@ -161,6 +177,22 @@ export class LocalBroker implements Broker {
 
   subscribe(name: string, wake: () => void): () => void {
     return this.#parts.topics.byName(name)?.subscribe(wake) ?? (() => undefined);
+  }
+
+  leaderOf(topic: string, partition: number): PartitionLeader | null {
+    return this.#parts.cluster.leaderOf(topic, partition);
+  }
+
+  clusterStatus(of?: { readonly topic?: string }): ReturnType<Broker["clusterStatus"]> {
+    return this.#parts.cluster.status(of);
+  }
+
+  transferLeadership(of: GroupPlace, toNode: number): ReturnType<Broker["transferLeadership"]> {
+    return this.#whileOpen(() => this.#parts.cluster.transferLeadership(of, toNode));
+  }
+
+  removeNode(nodeId: number): ReturnType<Broker["removeNode"]> {
+    return this.#whileOpen(() => this.#parts.cluster.removeNode(nodeId));
   }
 
   /** One round of retention now; settles when it is done. For tests and operators. */

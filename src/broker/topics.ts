@@ -144,6 +144,7 @@ export class Topic {
         leader,
         leaderEpoch,
         replicas: nodes,
+        inSyncReplicas: leader === null ? [] : [leader],
         logStartOffset,
         highWatermark,
         bytes,

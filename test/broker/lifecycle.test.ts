@@ -66,7 +66,7 @@ describe.each(diskKinds)("a restart on a %s disk", (kind) => {
     const { broker, host } = await node.restart();
     expect(host.metrics()).toMatchObject({ consensus_replicas: 1 });
     expect(must(broker.bounds("t")).every((b) => b.highWatermark === 1)).toBe(true);
-    expect(must(broker.describePartitions("t"))[7]).toMatchObject({
+    expect(must(await broker.describePartitions("t"))[7]).toMatchObject({
       partition: 7,
       leader: 1,
       replicas: [1],

@@ -87,7 +87,7 @@ describe("retention", () => {
     expect(bounds.highWatermark).toBe(20);
     expect(bounds.logStartOffset).toBeGreaterThanOrEqual(14);
     expect(bounds.logStartOffset).toBeLessThan(17);
-    const [{ bytes }] = must(broker.describePartitions("t"));
+    const [{ bytes }] = must(await broker.describePartitions("t"));
     expect(bytes).toBeLessThan(7_000);
   });
 

@@ -131,7 +131,9 @@ describe("addPartitions()", () => {
     expect(await broker.addPartitions("t", 5)).toMatchObject({ partitions: 5 });
     expect(wakes).toBe(1);
     stop();
-    expect(must(broker.describePartitions("t")).map((p) => p.partition)).toEqual([0, 1, 2, 3, 4]);
+    expect(must(await broker.describePartitions("t")).map((p) => p.partition)).toEqual([
+      0, 1, 2, 3, 4,
+    ]);
     expect(must(broker.bounds("t"))).toHaveLength(5);
     expect(wakes).toBe(1);
   });

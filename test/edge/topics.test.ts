@@ -95,6 +95,7 @@ describe("topics", () => {
         leader: 1,
         leaderEpoch: expect.any(Number),
         replicas: [1],
+        inSyncReplicas: [1],
         logStartOffset: 0,
         highWatermark: 0,
         bytes: 0,
