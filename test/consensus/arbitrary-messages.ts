@@ -1,6 +1,6 @@
 // Raft messages as fast-check draws them: every type that travels, with entries of every kind.
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { newMessage } from "../../raft/index.ts";
 import type { ConfChange, Entry, Message, MessageType } from "../../raft/types.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { newMessage } from "../../raft/index.ts";
 import type { Message } from "../../raft/types.ts";
