@@ -55,6 +55,16 @@ export const limits = {
   /** A body must arrive within this time. */
   bodyMsMax: 30_000,
   listPageMax: 1_000,
+  /** Head of a packet between nodes: a Raft message without its entries' bytes. */
+  packetHeadBytesMax: 1 * MiB,
+  /** Body of a packet between nodes: a forwarded request, or one entry of the largest batch, with room to spare. */
+  packetBodyBytesMax: 32 * MiB,
+  /** Packets of one lane that wait here for one peer. */
+  laneQueueBytesMax: 64 * MiB,
+  /** Questions under way to other nodes, and as many again from them ... */
+  callsUnderWayMax: 10_000,
+  /** ... and their bytes, each way. */
+  callBytesMax: 128 * MiB,
 } as const;
 
 assert(
@@ -67,3 +77,13 @@ assert(
   "One request must fit into the journal's queue",
 );
 assert(limits.flushBytesMax < limits.fileBytesMax, "A flush must be smaller than a file");
+assert(
+  limits.requestBodyBytesMax + limits.packetHeadBytesMax <= limits.packetBodyBytesMax &&
+    limits.responseBytesMax + limits.packetHeadBytesMax <= limits.packetBodyBytesMax,
+  "A forwarded request and its answer must fit into a packet",
+);
+assert(
+  limits.packetHeadBytesMax + limits.packetBodyBytesMax <= limits.laneQueueBytesMax &&
+    limits.packetBodyBytesMax <= limits.callBytesMax,
+  "One packet must fit into a lane's queue and into the calls under way",
+);
