@@ -17,9 +17,11 @@ export const headerNames = {
   requestId: "rivulet-request-id",
   consistency: "rivulet-consistency",
   session: "rivulet-session",
+  forward: "rivulet-forward",
   version: "rivulet-version",
   node: "rivulet-node",
   term: "rivulet-term",
+  leader: "rivulet-leader",
   topicCreated: "rivulet-topic-created",
 } as const;
 

@@ -17,6 +17,12 @@ export const partitionSchema = {
   minimum: 0,
   maximum: 2_147_483_647,
 } as const satisfies Schema;
+/** Ids above are a replica's second incarnation (consensus/identity.ts). */
+export const nodeIdSchema = {
+  type: "integer",
+  minimum: 1,
+  maximum: 1_048_575,
+} as const satisfies Schema;
 export const timestampSchema = {
   type: "integer",
   minimum: 0,
@@ -161,6 +167,43 @@ const config = answer({
   note: { ...textOrNull, description: "Why it has no effect" },
 });
 
+const nodeIdOrNull: Schema = {
+  type: ["integer", "null"],
+  description: "null: nobody, or not known",
+};
+
+const groupMember = answer({
+  nodeId: nodeIdSchema,
+  incarnation: { type: "integer", minimum: 1 },
+  voter: { type: "boolean" },
+  inSync: { type: "boolean", description: "Has everything, or had within replica.lag.time.max.ms" },
+  lagEntries: { ...count, description: "Log entries that it has not acknowledged yet" },
+  lagMs: { type: "number", description: "How long it has not had the leader's log end; 0: it has" },
+});
+
+const group: Readonly<Record<string, Schema>> = {
+  leader: nodeIdOrNull,
+  term: count,
+  joint: { type: "boolean", description: "A change of its members is under way" },
+  members: { ...listOf(groupMember), description: "As the leader tells; empty when it did not" },
+};
+
+const clusterNode = answer({
+  nodeId: nodeIdSchema,
+  version: text,
+  state: {
+    type: "string",
+    enum: ["up", "down"],
+    description: "up: the node that was asked hears it",
+  },
+  http: { ...textOrNull, description: "URL at which clients reach it" },
+  peer: { ...textOrNull, description: "host:port at which other nodes reach it" },
+  region: textOrNull,
+  registeredAt: timestampSchema,
+  replicas: { ...count, description: "Partitions of which it is to have a replica" },
+  leads: { ...count, description: "Partitions that it leads, as far as is known" },
+});
+
 const configValue: Schema = { type: ["string", "integer", "number", "boolean"] };
 
 export const newTopicFields: Readonly<Record<string, Schema>> = {
@@ -293,6 +336,41 @@ export const shapes = {
   Limits: answer(
     Object.fromEntries(Object.keys(limits).map((name) => [name, { type: "integer" }])),
   ),
+  Cluster: answer({
+    clusterId: text,
+    nodeId: { ...nodeIdSchema, description: "The node that answers" },
+    nodes: listOf(clusterNode),
+    controller: answer(group),
+    partitions: { ...count, description: "Of all topics" },
+  }),
+  ClusterPartitions: answer({
+    items: listOf(
+      answer({
+        topic: text,
+        partition: partitionSchema,
+        ...group,
+        assigned: { ...listOf(nodeIdSchema), description: "Where its replicas are to be" },
+        logStartOffset: offsetSchema,
+        highWatermark: offsetSchema,
+      }),
+    ),
+    total: count,
+  }),
+  TransferLeadership: {
+    type: "object",
+    description: "Either controller: true, or topic and partition",
+    properties: {
+      controller: { type: "boolean" },
+      topic: { type: "string" },
+      partition: partitionSchema,
+      to: nodeIdSchema,
+    },
+    required: ["to"],
+    additionalProperties: false,
+  },
+  LeadershipTransferred: answer({ leader: nodeIdSchema }),
+  NodeRemoved: answer({ nodeId: nodeIdSchema, removed: { type: "boolean" } }),
+  Redirect: answer({ leader: nodeIdSchema, location: text }),
   Ready: answer({ ready: { type: "boolean" }, reason: textOrNull }),
   Live: answer({ live: { type: "boolean" } }),
 } as const satisfies Record<string, Schema>;
@@ -313,5 +391,11 @@ export interface BodyTypes {
   readonly EnsureTopic: TopicFields;
   readonly AddPartitions: { readonly partitions: number };
   readonly SetFence: { readonly token: string; readonly expected?: string | null };
+  readonly TransferLeadership: {
+    readonly controller?: boolean;
+    readonly topic?: string;
+    readonly partition?: number;
+    readonly to: number;
+  };
   readonly AlterConfigs: Readonly<Record<string, ConfigValue | null>>;
 }

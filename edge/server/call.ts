@@ -8,10 +8,12 @@ import {
   type Resource,
 } from "../../src/authorize.ts";
 import { unreachable } from "../../src/assert.ts";
+import type { ReadConsistency } from "../../src/broker/broker.ts";
 import { refuse, type Refusal } from "../../src/errors.ts";
 import { headerNames, mediaTypes } from "../contract/names.ts";
 import { faultsOf } from "./validate.ts";
-import { partitionSchema, shapes, type BodyTypes } from "../contract/shapes.ts";
+import type { Schema } from "../contract/schema.ts";
+import { nodeIdSchema, partitionSchema, shapes, type BodyTypes } from "../contract/shapes.ts";
 import { respond } from "./answer-heads.ts";
 import { readBody } from "./body.ts";
 import { parseHeaders, parseQuery, type Values } from "./fields.ts";
@@ -27,7 +29,10 @@ import { clipped } from "./validate.ts";
 interface PathValues {
   readonly topic: string;
   readonly partition: number;
+  readonly node: number;
 }
+
+const noPath: PathValues = { topic: "", partition: -1, node: -1 };
 
 export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
   readonly services: Services;
@@ -39,6 +44,7 @@ export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
   /** The topic's name, also on routes by id. */
   readonly topic: string;
   readonly partition: number;
+  readonly node: number;
 
   constructor(
     services: Services,
@@ -53,6 +59,20 @@ export class Call<Q extends Fields = Fields, H extends Fields = Fields> {
     this.principal = anonymous;
     this.topic = parts.path.topic;
     this.partition = parts.path.partition;
+    this.node = parts.path.node;
+  }
+
+  /** How fresh a read must be; undefined: as the leader has it. */
+  get consistency(): ReadConsistency | undefined {
+    const header = this.header as { readonly [headerNames.consistency]?: ReadConsistency };
+    return header[headerNames.consistency];
+  }
+
+  /** Says which node led the one partition that this answer is about, and in which term. */
+  tellLeader(partition: number, term: number): void {
+    this.setHeader(headerNames.term, String(term));
+    const leader = this.services.broker.leaderOf(this.topic, partition);
+    if (leader !== null) this.setHeader(headerNames.leader, String(leader.nodeId));
   }
 
   /** Answers a JSON value. */
@@ -116,7 +136,7 @@ function bodyIsLeft({ code }: Refusal): boolean {
 const drainBytesMax = 65_536;
 
 /** A body that is longer than what is worth reading to keep the connection. */
-function leavesBody({ request, headers }: Visit): boolean {
+export function leavesBody({ request, headers }: Visit): boolean {
   if (request.body === null || request.bodyUsed) return false;
   return !(Number(headers["content-length"] ?? Infinity) <= drainBytesMax);
 }
@@ -158,10 +178,14 @@ function resourceOf(route: Route, topic: string): Resource {
   }
 }
 
-/** Every parameter stands in one place: /v1/topics/{topic}/partitions/{partition}/... */
+/** Every parameter stands in one place: /v1/topics/{topic}/partitions/{partition}/..., /v1/cluster/nodes/{node} */
 function parsePath(services: Services, visit: Visit, route: Route): PathValues | Refusal {
-  if (!route.path.includes("{")) return { topic: "", partition: -1 };
+  if (!route.path.includes("{")) return noPath;
   const segments = visit.path.split("/");
+  if (route.path.includes("{node}")) {
+    const node = wholeNumber(segments[4], nodeIdSchema, "node in the path");
+    return typeof node === "number" ? { ...noPath, node } : node;
+  }
   const name = decodeSegment(segments[3]);
   if (name === null) return badPath(`"${clipped(segments[3])}" is not percent-encoded UTF-8`);
   let topic = name;
@@ -170,12 +194,15 @@ function parsePath(services: Services, visit: Visit, route: Route): PathValues |
     if (view === null) return refuse("unknown_topic_id", `No topic has the id ${clipped(name)}`);
     topic = view.name;
   }
-  if (!route.path.includes("{partition}")) return { topic, partition: -1 };
-  const text = segments[5];
-  const partition = /^(?:0|[1-9]\d{0,9})$/.test(text) ? Number(text) : text;
-  const faults = faultsOf(partitionSchema, partition, "partition in the path");
-  if (faults.length > 0 || typeof partition === "string") return badPath(faults.join("; "));
-  return { topic, partition };
+  if (!route.path.includes("{partition}")) return { ...noPath, topic };
+  const partition = wholeNumber(segments[5], partitionSchema, "partition in the path");
+  return typeof partition === "number" ? { ...noPath, topic, partition } : partition;
+}
+
+function wholeNumber(text: string, schema: Schema, name: string): number | Refusal {
+  const value = /^(?:0|[1-9]\d{0,9})$/.test(text) ? Number(text) : text;
+  const faults = faultsOf(schema, value, name);
+  return faults.length > 0 || typeof value === "string" ? badPath(faults.join("; ")) : value;
 }
 
 function badPath(detail: string): Refusal {

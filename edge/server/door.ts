@@ -16,7 +16,9 @@ import { openCall, refuseVisit } from "./call.ts";
 import { BodyDecoder } from "./content-encoding.ts";
 import { Deadlines } from "./deadlines.ts";
 import { AnswerHeads } from "./answer-heads.ts";
+import { clusterRoutes } from "./cluster.ts";
 import { fenceRoutes } from "./fences.ts";
+import { redirectOf } from "./forwarding.ts";
 import { answerOptions, refusedAtGate } from "./gate.ts";
 import { DoorMetrics } from "./metrics.ts";
 import { nodeRoutes } from "./node-routes.ts";
@@ -58,6 +60,7 @@ const defaults: DoorOptions = {
 /** The routing table: all that this door can do. */
 export const routes: readonly Route[] = [
   ...nodeRoutes,
+  ...clusterRoutes,
   ...producerRoutes,
   ...withTopicIds([...writeRoutes, ...readRoutes, ...tailRoutes, ...topicRoutes, ...fenceRoutes]),
 ];
@@ -133,7 +136,7 @@ function answer(services: Services, visit: Visit, route: Route): Response | Prom
     }
     const call = openCall(services, visit, route);
     if ("ok" in call) return finish(services, visit, started, { refused: call });
-    const answered = route.handle(call);
+    const answered = redirectOf(call) ?? route.handle(call);
     if (answered instanceof Response)
       return finish(services, visit, started, { response: answered });
     return answered.then(

@@ -28,6 +28,7 @@ export const fenceRoutes: readonly Route[] = [
     resource: "topic",
     query: {},
     headers: {},
+    redirects: true,
     bodies: { "application/json": "SetFence" },
     answers,
     async handle(call) {
@@ -45,6 +46,7 @@ export const fenceRoutes: readonly Route[] = [
     resource: "topic",
     query: {},
     headers: clearHeaders,
+    redirects: true,
     answers,
     handle(call) {
       const expected = call.header[headerNames.fence];

@@ -24,7 +24,7 @@ export const commonHeaders = {
       type: "string",
       enum: ["local", "leader", "linearizable"],
       description:
-        "How fresh a read must be. A node that is alone gives the strongest at all times.",
+        "How fresh a read must be. leader (the default): as the partition's leader has it. linearizable: as it has it after a majority has confirmed that it leads. local: as the node that was asked has it, which may lag behind.",
     },
   },
   [headerNames.session]: {
@@ -33,6 +33,13 @@ export const commonHeaders = {
       pattern: "^[A-Za-z0-9_.-]{1,4096}$",
       description:
         "The Rivulet-Session of an earlier answer: this answer is to have seen what that one saw. A node that is alone always has.",
+    },
+  },
+  [headerNames.forward]: {
+    schema: {
+      type: "boolean",
+      description:
+        "false: a request that is for one partition, which another node leads, is answered 307 with that node's URL before its body is read. A body that is streamed, and a request whose leader is not known, is forwarded all the same, as every request is without this header.",
     },
   },
 } as const satisfies Fields;

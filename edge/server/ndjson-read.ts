@@ -6,7 +6,7 @@
 // Promise: a page is made only when the connection asks for one, so that one page waits here at most, whatever the log
 // holds; without the last line the rest is unknown; the cursor goes on behind what was sent, also after an error.
 
-import type { TopicView } from "../../src/broker/broker.ts";
+import type { ReadConsistency, TopicView } from "../../src/broker/broker.ts";
 import { encodeUtf8 } from "../../src/bytes/unicode.ts";
 import { refuse, refusalOf, type Refusal } from "../../src/errors.ts";
 import type { Call } from "./call.ts";
@@ -28,6 +28,7 @@ export interface LinesRequest {
   /** Infinity: as many as there are. */
   readonly maxRecords: number;
   readonly maxBytes: number;
+  readonly consistency: ReadConsistency | undefined;
 }
 
 /** The lines. A first page that is refused is an ordinary problem: it is read before the answer begins. */
@@ -108,7 +109,7 @@ class LineReader {
   }
 
   #read(): Promise<Page | Refusal> {
-    const { view, as, filter, maxRecords, maxBytes } = this.#request;
+    const { view, as, filter, maxRecords, maxBytes, consistency } = this.#request;
     const { services } = this.#call;
     if (services.closing.aborted) return Promise.resolve(stopping);
     const room = maxBytes - this.#bytes;
@@ -123,6 +124,7 @@ class LineReader {
       waitMs: 0,
       as,
       filter,
+      consistency,
       signal: services.closing,
     });
   }

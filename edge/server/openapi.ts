@@ -2,9 +2,10 @@
 
 import { codes } from "../../src/errors.ts";
 import { headerNames, mediaTypes } from "../contract/names.ts";
-import { ref } from "../contract/schema.ts";
-import { partitionSchema, shapes } from "../contract/shapes.ts";
+import { ref, type Schema } from "../contract/schema.ts";
+import { nodeIdSchema, partitionSchema, shapes } from "../contract/shapes.ts";
 import { commonHeaders } from "./fields.ts";
+import { redirectAnswers } from "./forwarding.ts";
 import type { Answer, Field, Fields, Route } from "./route.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -54,9 +55,14 @@ function pathParameters(path: string): Json[] {
     name,
     in: "path",
     required: true,
-    schema: name === "partition" ? partitionSchema : { type: "string" },
+    schema: pathSchemas[name] ?? { type: "string" },
   }));
 }
+
+const pathSchemas: Readonly<Record<string, Schema>> = {
+  partition: partitionSchema,
+  node: nodeIdSchema,
+};
 
 function fieldParameters(fields: Fields, place: "query" | "header"): Json[] {
   return Object.entries(fields).map(([name, field]: [string, Field]) => {
@@ -80,7 +86,8 @@ function requestBody(route: Route): Json {
 }
 
 function responses(route: Route): Json {
-  const declared = Object.entries(route.answers).map(([status, answer]) => [
+  const redirect = route.redirects === true ? redirectAnswers : {};
+  const declared = Object.entries({ ...route.answers, ...redirect }).map(([status, answer]) => [
     status,
     response(answer),
   ]);
@@ -109,7 +116,9 @@ function response(answer: Answer): Json {
 const everyAnswer = {
   [headerNames.version]: "The node's version",
   [headerNames.node]: "The node that answered",
-  [headerNames.term]: "The term of the cluster's controller",
+  [headerNames.term]:
+    "The term in which it was so: the partition's, where the answer is about one, else the controller's",
+  [headerNames.leader]: "The node that leads the one partition that the answer is about, if known",
   [headerNames.requestId]: "The caller's id if it was sane, else the node's",
 } as const;
 

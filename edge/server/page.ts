@@ -4,7 +4,7 @@
 // the positions go on behind what was taken or passed over. Left to others: waiting for more (read.ts), streams of pages
 // (ndjson-read.ts).
 
-import type { TopicView } from "../../src/broker/broker.ts";
+import type { ReadConsistency, TopicView } from "../../src/broker/broker.ts";
 import { utf8Length } from "../../src/bytes/unicode.ts";
 import type { Refusal } from "../../src/errors.ts";
 import type { Position } from "./cursor.ts";
@@ -27,6 +27,8 @@ export interface PageRequest {
   readonly waitMs: number;
   readonly as: ShownAs;
   readonly filter: RecordFilter | null;
+  /** undefined: as the leaders have it. */
+  readonly consistency: ReadConsistency | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -35,6 +37,8 @@ export interface PagePart {
   readonly nextOffset: number;
   readonly highWatermark: number;
   readonly logStartOffset: number;
+  /** Term of the leader that told. */
+  readonly leaderEpoch: number;
 }
 
 export interface Page {
@@ -52,10 +56,11 @@ export interface Page {
 }
 
 export async function readPage(services: Services, request: PageRequest): Promise<Page | Refusal> {
-  const { view, positions, fetchBytes, minBytes, waitMs, signal } = request;
+  const { view, positions, fetchBytes, minBytes, waitMs, consistency, signal } = request;
   const rotated = rotate(positions);
   const fetched = await services.broker.fetch({
     topic: view.name,
+    ...(consistency === undefined ? {} : { consistency }),
     positions: rotated.map(({ partition, offset }) => ({
       partition,
       offset,
@@ -107,7 +112,8 @@ function refusedPart(
   view: TopicView,
   { refusal, position }: { refusal: Refusal; position: Position },
 ): Refusal {
-  if (refusal.code === "offset_out_of_range") return outOfRange(services, view.name, position);
+  if (refusal.code === "offset_out_of_range")
+    return outOfRange(services, view.name, position, refusal.members);
   const members = { partition: position.partition, ...refusal.members };
   return { ...refusal, members };
 }
@@ -147,6 +153,6 @@ function storedBytes(feeds: readonly Feed[]): number {
 }
 
 function partOf({ partition, next, fetched }: Feed): PagePart {
-  const { highWatermark, logStartOffset } = fetched;
-  return { partition, nextOffset: next, highWatermark, logStartOffset };
+  const { highWatermark, logStartOffset, leaderEpoch } = fetched;
+  return { partition, nextOffset: next, highWatermark, logStartOffset, leaderEpoch };
 }

@@ -4,7 +4,7 @@
 // Promise: a cursor of another topic, or a damaged one, is refused and never read from elsewhere; a position outside the
 // log is told with the log's bounds.
 
-import type { PartitionBounds, TopicView } from "../../src/broker/broker.ts";
+import type { PartitionBounds, ReadConsistency, TopicView } from "../../src/broker/broker.ts";
 import { refuse, type Refusal } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { offsetSchema, partitionSchema } from "../contract/shapes.ts";
@@ -60,6 +60,8 @@ export interface StartRequest {
   readonly partitions: readonly number[];
   readonly otherwise: "earliest" | "latest";
   readonly filter: RecordFilter | null;
+  /** undefined: as the leaders have it. */
+  readonly consistency?: ReadConsistency | undefined;
 }
 
 export interface Start {
@@ -75,7 +77,7 @@ export async function resolveStart(
   services: Services,
   request: StartRequest,
 ): Promise<Start | Refusal> {
-  const { view, query, partitions } = request;
+  const { view, query, partitions, consistency } = request;
   const given = Object.keys(startFields).filter(
     (name) => query[name as keyof StartQuery] !== undefined,
   );
@@ -83,7 +85,11 @@ export async function resolveStart(
   const beyond = partitions.find((partition) => partition >= view.partitions);
   if (beyond !== undefined) return unknownPartition(view.name, beyond, view);
   if (query.cursor !== undefined) return startAtCursor(request, query.cursor);
-  const bounds = services.broker.currentBounds(view.name, partitions);
+  const { broker } = services;
+  const bounds =
+    consistency === "local"
+      ? broker.bounds(view.name, partitions)
+      : broker.currentBounds(view.name, partitions);
   const chosen = bounds instanceof Promise ? await bounds : bounds;
   if ("ok" in chosen) return chosen;
   const positions = await startOffsets(services, request, chosen);
@@ -124,11 +130,11 @@ function startAtCursor(request: StartRequest, text: string): Start | Refusal {
 
 async function startOffsets(
   services: Services,
-  { view, query, otherwise }: StartRequest,
+  { view, query, otherwise, consistency }: StartRequest,
   chosen: readonly PartitionBounds[],
 ): Promise<readonly Position[] | Refusal> {
   if (query.timestamp !== undefined)
-    return offsetsAt(services, view, { chosen, text: query.timestamp });
+    return offsetsAt(services, view, { chosen, text: query.timestamp, consistency });
   if (query.offset !== undefined) {
     if (chosen.length !== 1) return invalid("offset is for one partition; use cursor for several");
     return [{ partition: chosen[0].partition, offset: query.offset }];
@@ -145,13 +151,19 @@ async function startOffsets(
 async function offsetsAt(
   services: Services,
   view: TopicView,
-  { chosen, text }: { chosen: readonly PartitionBounds[]; text: string },
+  asked: {
+    readonly chosen: readonly PartitionBounds[];
+    readonly text: string;
+    readonly consistency: ReadConsistency | undefined;
+  },
 ): Promise<readonly Position[] | Refusal> {
+  const { chosen, text, consistency } = asked;
   const timestamp = parseTime(text);
   if (timestamp === null)
     return invalid(`timestamp must be ms or RFC 3339, got "${text.slice(0, 80)}"`);
   const wanted = chosen.map(({ partition }) => ({ partition, at: { timestamp } }));
-  const found = await services.broker.listOffsets(view.name, wanted);
+  const options = consistency === undefined ? {} : { consistency };
+  const found = await services.broker.listOffsets(view.name, wanted, options);
   if ("ok" in found) return found;
   const positions: Position[] = [];
   for (const [i, place] of found.entries()) {
@@ -176,19 +188,31 @@ export function parseTime(text: string): number | null {
   return Number.isNaN(value) || value < 0 ? null : value;
 }
 
-/** 416 with both ends of the log. */
+/** 416 with both ends of the log: as the refusal tells them (another node may have refused), else as this node knows. */
 export function outOfRange(
   services: Services,
   topic: string,
   { partition, offset }: Position,
+  told: Refusal["members"] = {},
 ): Refusal {
   const bounds = services.broker.bounds(topic, [partition]);
   if ("ok" in bounds) return bounds;
   const found = bounds.find((one) => one.partition === partition);
-  const { logStartOffset = 0, logEndOffset = 0, highWatermark = 0 } = found ?? {};
+  const { logStartOffset, logEndOffset, highWatermark } = newest(found ?? {}, told);
   const detail = `Cannot read ${topic}-${partition} at offset ${offset}: it holds ${logStartOffset} to ${logEndOffset} (end exclusive)`;
   const members = { partition, logStartOffset, highWatermark, logEndOffset };
   return refuse("offset_out_of_range", detail, { members });
+}
+
+/** Bounds only move on: of two tellings the larger number is the newer one. */
+function newest(known: Partial<PartitionBounds>, told: NonNullable<Refusal["members"]>) {
+  const later = (name: "logStartOffset" | "highWatermark" | "logEndOffset"): number => {
+    const one = told[name];
+    return Math.max(known[name] ?? 0, typeof one === "number" ? one : 0);
+  };
+  const [logStartOffset, highWatermark] = [later("logStartOffset"), later("highWatermark")];
+  const logEndOffset = Math.max(later("logEndOffset"), highWatermark);
+  return { logStartOffset, highWatermark, logEndOffset };
 }
 
 /** 404 that says how to make the topic: a command to paste. */

@@ -80,6 +80,7 @@ export const readRoutes: readonly Route[] = [
     resource: "topic",
     query: pageFields,
     headers: {},
+    redirects: true,
     answers,
     handle: (call) => handleRead(call as unknown as ReadCall),
   }),
@@ -92,6 +93,7 @@ export const readRoutes: readonly Route[] = [
     resource: "topic",
     query: partitionFields,
     headers: {},
+    redirects: true,
     answers,
     handle: (call) => handleRead(call as unknown as ReadCall),
   }),
@@ -105,7 +107,10 @@ async function handleRead(call: ReadCall): Promise<Response> {
   if (filter !== null && "ok" in filter) return call.refuse(filter);
   const partitions = askedPartitions(call.partition, query.partition);
   const otherwise = "earliest";
-  const start = await resolveStart(services, { view, query, partitions, otherwise, filter });
+  const start = await resolveStart(services, {
+    ...{ view, query, partitions, otherwise, filter },
+    consistency: call.consistency,
+  });
   if (!start.ok) return call.refuse(start);
   if (wantsLines(call)) return answerLines(call, { view, start, filter });
   const read = new Read(call, { view, start, filter });
@@ -136,7 +141,8 @@ async function answerLines(
     return call.refuse(refuse("invalid_request", detail));
   }
   const { positions, all } = start;
-  const request = { view, positions, all, as, filter, maxRecords, maxBytes };
+  const { consistency } = call;
+  const request = { view, positions, all, as, filter, maxRecords, maxBytes, consistency };
   const lines = await readLines(call, request);
   if ("ok" in lines) return call.refuse(lines);
   return linesAnswer(call, lines);
@@ -207,6 +213,7 @@ class Read {
       waitMs: this.#records.length > 0 ? 0 : waitMs,
       as: query.as ?? "auto",
       filter: this.#filter,
+      consistency: this.#call.consistency,
       signal: this.#signal,
     });
   }
@@ -225,6 +232,7 @@ class Read {
     const writer = new CursorWriter(this.#view.topicId, follows, this.#filter?.sum);
     const cursor = writer.write(this.#positions);
     this.#call.setHeader(headerNames.session, cursor);
+    if (parts.length === 1) this.#call.tellLeader(parts[0].partition, parts[0].leaderEpoch);
     services.metrics.recordsRead += this.#records.length;
     const records = this.#records.join(",");
     const partitions = parts.map(partText).join(",");

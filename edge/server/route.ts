@@ -49,11 +49,13 @@ export interface RouteDeclaration<Q extends Fields, H extends Fields> {
   /** operationId of the document and label of the metrics. */
   readonly id: string;
   readonly method: Method;
-  /** "{topic}", "{partition}" and "{topicId}" are parameters. */
+  /** "{topic}", "{topicId}", "{partition}" and "{node}" are parameters. */
   readonly path: string;
   readonly summary: string;
   readonly action: Action;
   readonly resource: "topic" | "cluster" | "public";
+  /** What it asks for is a leader's to do: a caller may want to be sent there (forwarding.ts). */
+  readonly redirects?: true;
   readonly query: Q;
   readonly headers: H;
   /** Media types taken, each with its shape; null: bytes as they are. */

@@ -195,6 +195,7 @@ export const topicRoutes: readonly Route[] = [
     resource: "topic",
     query: deleteRecordsFields,
     headers: {},
+    redirects: true,
     answers: { 200: { description: "Where the log starts now", shape: "LogStart" } },
     handle: deleteRecords,
   }),
@@ -307,7 +308,7 @@ async function listOffsets(call: Call<typeof offsetsFields>): Promise<Response> 
   }
   const at: OffsetSpec = timestamp === null ? (text as "earliest" | "latest") : { timestamp };
   const wanted = Array.from({ length: view.partitions }, (_, partition) => ({ partition, at }));
-  const found = await broker.listOffsets(call.topic, wanted);
+  const found = await broker.listOffsets(call.topic, wanted, consistencyOf(call));
   if ("ok" in found) return call.refuse(found);
   const items: unknown[] = [];
   for (const place of found) {
@@ -317,6 +318,9 @@ async function listOffsets(call: Call<typeof offsetsFields>): Promise<Response> 
   }
   return call.json(200, { items, next: null });
 }
+
+const consistencyOf = ({ consistency }: Call<typeof offsetsFields>) =>
+  consistency === undefined ? {} : { consistency };
 
 const nullable = (value: number): number | null => (value < 0 ? null : value);
 

@@ -132,6 +132,7 @@ export const writeRoutes: readonly Route[] = [
     resource: "topic",
     query: writeQuery,
     headers: writeHeaders,
+    redirects: true,
     bodies,
     answers,
     handle: (call) => handleWrite(call as unknown as WriteCall),
@@ -145,6 +146,7 @@ export const writeRoutes: readonly Route[] = [
     resource: "topic",
     query: writeQuery,
     headers: conditionHeaders,
+    redirects: true,
     bodies,
     answers,
     handle: handleWrite,
@@ -354,6 +356,8 @@ function answerOutcomes(
   const alike = failed.every((refusal) => refusal.code === first?.code);
   if (first !== undefined && failed.length === outcomes.length && alike) return call.refuse(first);
   tellIdempotency(call, outcomes);
+  if (outcomes.length === 1 && outcomes[0].ok)
+    call.tellLeader(outcomes[0].partition, outcomes[0].leaderEpoch);
   tellSession(call, view, outcomes);
   const receipts = receiptsOf(call, placed, outcomes);
   return call.text(first === undefined ? 200 : 207, `{"receipts":[${receipts}]}\n`);

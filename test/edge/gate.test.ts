@@ -171,6 +171,7 @@ describe("routes", () => {
       const path = route.path
         .replace("{topic}", "t")
         .replace("{partition}", "0")
+        .replace("{node}", "1")
         .replace("{topicId}", id);
       const query = Object.entries(route.query).flatMap(([name, field]) =>
         field.required === true ? [`${name}=0`] : [],

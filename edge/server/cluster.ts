@@ -1,0 +1,105 @@
+// The cluster: its nodes, who leads what and how far the others are, and what an operator may ask of it.
+//
+// Thin: parse, one call into the broker, encode. What a node needs to join stands in GET /v1/cluster: peer addresses.
+
+import type { ClusterStatus, GroupPlace } from "../../src/broker/broker.ts";
+import { refuse, type Refusal } from "../../src/errors.ts";
+import type { BodyTypes } from "../contract/shapes.ts";
+import type { Call } from "./call.ts";
+import { route, type Fields, type Route } from "./route.ts";
+
+const none = { query: {}, headers: {} } as const;
+
+const partitionFields = {
+  topic: { schema: { type: "string", description: "Only this topic's" } },
+} as const satisfies Fields;
+
+export const clusterRoutes: readonly Route[] = [
+  route({
+    ...none,
+    id: "getCluster",
+    method: "GET",
+    path: "/v1/cluster",
+    summary: "Nodes, where they are reached, what they lead, and the controller",
+    action: "describe",
+    resource: "cluster",
+    answers: { 200: { description: "As the node that was asked sees it", shape: "Cluster" } },
+    async handle(call) {
+      const status = await call.services.broker.clusterStatus();
+      return "ok" in status ? call.refuse(status) : call.json(200, clusterJson(status));
+    },
+  }),
+  route({
+    id: "listClusterPartitions",
+    method: "GET",
+    path: "/v1/cluster/partitions",
+    summary: "Each partition's leader, term, members and how far they are behind",
+    action: "describe",
+    resource: "cluster",
+    query: partitionFields,
+    headers: {},
+    answers: {
+      200: {
+        description: "By topic and partition; `total` may be more",
+        shape: "ClusterPartitions",
+      },
+    },
+    async handle(call) {
+      const { topic } = call.query;
+      const status = await call.services.broker.clusterStatus(topic === undefined ? {} : { topic });
+      if ("ok" in status) return call.refuse(status);
+      return call.json(200, { items: status.partitions, total: status.partitionsTotal });
+    },
+  }),
+  route({
+    ...none,
+    id: "removeNode",
+    method: "DELETE",
+    path: "/v1/cluster/nodes/{node}",
+    summary: "Remove a node for good: its replicas are placed elsewhere, its id never comes back",
+    action: "alter",
+    resource: "cluster",
+    answers: { 200: { description: "Removed; the replicas follow", shape: "NodeRemoved" } },
+    async handle(call) {
+      const outcome = await call.services.broker.removeNode(call.node);
+      return outcome.ok
+        ? call.json(200, { nodeId: call.node, removed: true })
+        : call.refuse(outcome);
+    },
+  }),
+  route({
+    ...none,
+    id: "transferLeadership",
+    method: "POST",
+    path: "/v1/cluster/transfer",
+    summary: "Hand the leadership of a partition, or of the controller, to another of its voters",
+    action: "alter",
+    resource: "cluster",
+    bodies: { "application/json": "TransferLeadership" },
+    answers: { 200: { description: "That node leads", shape: "LeadershipTransferred" } },
+    handle: transferLeadership,
+  }),
+];
+
+function clusterJson({ clusterId, nodeId, nodes, controller, partitionsTotal }: ClusterStatus) {
+  return { clusterId, nodeId, nodes, controller, partitions: partitionsTotal };
+}
+
+async function transferLeadership(call: Call): Promise<Response> {
+  const body = await call.jsonBody("TransferLeadership");
+  if (!body.ok) return call.refuse(body);
+  const place = placeOf(body.value);
+  if (typeof place === "object" && "ok" in place) return call.refuse(place);
+  const { to } = body.value;
+  const outcome = await call.services.broker.transferLeadership(place, to);
+  return outcome.ok ? call.json(200, { leader: to }) : call.refuse(outcome);
+}
+
+function placeOf(body: BodyTypes["TransferLeadership"]): GroupPlace | Refusal {
+  const { controller, topic, partition } = body;
+  const ofController = controller === true && topic === undefined && partition === undefined;
+  if (ofController) return "controller";
+  if (controller !== true && topic !== undefined && partition !== undefined)
+    return { topic, partition };
+  return refuse("invalid_request", "Either controller: true, or topic and partition are wanted");
+}
