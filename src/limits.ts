@@ -55,6 +55,12 @@ export const limits = {
   /** A body must arrive within this time. */
   bodyMsMax: 30_000,
   listPageMax: 1_000,
+  /** Members of one cluster. */
+  nodesMax: 1_000,
+  /** A node's version, host name, region, and the id of its request to join ... */
+  nodeTextCharsMax: 255,
+  /** ... and its advertised URL. */
+  nodeUrlCharsMax: 2_048,
   /** Head of a packet between nodes: a Raft message without its entries' bytes. */
   packetHeadBytesMax: 1 * MiB,
   /** Body of a packet between nodes: a forwarded request, or one entry of the largest batch, with room to spare. */

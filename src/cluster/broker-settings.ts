@@ -55,6 +55,14 @@ export const brokerSettings: readonly BrokerSetting[] = [
     max: limits.partitionsPerTopicMax,
     why: "Partitions of a topic that names no number",
   },
+  {
+    name: "replica.lag.time.max.ms",
+    type: "long",
+    default: "30000",
+    min: 1,
+    max: 2_147_483_647,
+    why: "A voter that has not held the leader's log end for so long counts as out of sync",
+  },
 ];
 
 /** The settings, typed. */
@@ -65,6 +73,7 @@ export interface BrokerSettings {
   /** null: min(3, nodes). */
   readonly replicationFactor: number | null;
   readonly retentionCheckMs: number;
+  readonly replicaLagMsMax: number;
   /** Defaults of topic configs that a synonym sets, canonical. */
   readonly topicDefaults: ConfigValues;
 }
@@ -130,6 +139,7 @@ function typed(values: ConfigValues): BrokerSettings {
     numPartitions: numberOf(value("num.partitions")),
     replicationFactor: factor < 1 ? null : factor,
     retentionCheckMs: numberOf(value("log.retention.check.interval.ms")),
+    replicaLagMsMax: numberOf(value("replica.lag.time.max.ms")),
     topicDefaults: topicDefaults(values),
   };
 }

@@ -13,6 +13,8 @@ test("a deleted topic makes no slot any more, or its log would come back", async
     assignments,
     configs: {},
     earlierCounts: [],
+    factor: null,
+    moves: new Map(),
   };
   const topic = new Topic(logs, state, {});
   const used = topic.slot(1)!;

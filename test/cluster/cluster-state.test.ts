@@ -44,6 +44,7 @@ describe("topics", () => {
       name: "a",
       partitions: 2,
       deletedAt: 7,
+      holders: [1],
     });
     expect(state.apply({ kind: "deleteTopic", topicId: id(1) }, 8)).toMatchObject({
       code: "unknown_topic_or_partition",
@@ -168,9 +169,10 @@ test("the fold of the log equals the live state, from the start and from any sna
 
 test("a command or snapshot of a newer version halts", async () => {
   const { pack } = await import("msgpackr");
-  expect(() => decodeCommand(pack({ v: 2, kind: "createTopic" }))).toThrow(
-    "version must be 1, got 2",
+  expect(() => decodeCommand(pack({ v: 3, kind: "createTopic" }))).toThrow(
+    "version must be 1 to 2, got 3",
   );
-  expect(() => decodeCommand(pack({ v: 1, kind: "renameTopic" }))).toThrow("renameTopic");
-  expect(() => decodeState(pack([2]))).toThrow("version must be 1, got 2");
+  expect(() => decodeCommand(pack({ v: 2, kind: "renameTopic" }))).toThrow("renameTopic");
+  expect(() => decodeCommand(pack({ v: 1, kind: "joinNode" }))).toThrow("joinNode");
+  expect(() => decodeState(pack([3]))).toThrow("version must be 1 to 2, got 3");
 });

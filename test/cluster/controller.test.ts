@@ -6,10 +6,10 @@ import { refuse } from "../../src/errors.ts";
 import { ScriptedHost } from "../broker/scripted-host.ts";
 
 const here = [{ nodeId: 1, incarnation: 1 }];
-const create = (name: string) => ({
+const create = (name: string, topicId = `id-of-${name}`) => ({
   kind: "createTopic" as const,
   name,
-  topicId: `id-of-${name}`,
+  topicId,
   assignments: [here],
   configs: {},
 });
@@ -31,7 +31,10 @@ test("submit() settles with what the command did, after the listener heard of it
 
 test("of two racing creations the log decides, and the loser hears why", async () => {
   const { controller } = await open();
-  const both = await Promise.all([controller.submit(create("a")), controller.submit(create("a"))]);
+  const both = await Promise.all([
+    controller.submit(create("a")),
+    controller.submit(create("a", "other")),
+  ]);
   expect(both.map((applied) => applied.ok)).toEqual([true, false]);
   expect(both[1]).toMatchObject({ code: "topic_already_exists" });
 });
