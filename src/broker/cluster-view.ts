@@ -39,7 +39,9 @@ export class ClusterView {
     return { nodeId: this.#parts.nodeId, http: null };
   }
 
-  async status(of: { readonly topic?: string } = {}): Promise<ClusterStatus | Refusal> {
+  async status(
+    of: { readonly topic?: string; readonly local?: boolean } = {},
+  ): Promise<ClusterStatus | Refusal> {
     const { controller, topics, nodeId } = this.#parts;
     const named = of.topic === undefined ? null : topics.byName(of.topic);
     if (of.topic !== undefined && named === null) return unknownTopic(of.topic);

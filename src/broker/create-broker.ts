@@ -21,11 +21,11 @@ import type { SlabPool } from "../bytes/slab.ts";
 import { Fault } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
-import { PartitionLogs as ReplicatedLogs } from "../partition/partition-logs.ts";
 import type { World } from "../world.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { Fences } from "./fences.ts";
 import { Fetching } from "./fetch.ts";
+import { HostedLogs } from "./hosted-logs.ts";
 import { KeyCounts } from "./key-counts.ts";
 import { LocalBroker } from "./local-broker.ts";
 import { Offsets } from "./offsets.ts";
@@ -36,6 +36,9 @@ import { Retention } from "./retention.ts";
 import { TopicAdmin } from "./topic-admin.ts";
 import { Topics } from "./topics.ts";
 import { WaitRoom } from "./wait-room.ts";
+
+/** A linearizable read waits so long for a majority, ms. */
+const readWaitMs = 10_000;
 
 export interface BrokerOptions {
   /** From 1. The host must know the node by the same id. */
@@ -59,7 +62,10 @@ export async function createBroker(needs: {
   readonly slabs: SlabPool;
   readonly options: BrokerOptions;
 }): Promise<LocalBroker> {
-  return await startBroker({ ...needs, logs: new ReplicatedLogs(needs) });
+  const { replicaLagMsMax } = settingsOrFault(needs.options.settings ?? {});
+  const { nodeId } = needs.options;
+  const logs = new HostedLogs(needs, { nodeId, lagMsMax: replicaLagMsMax, readWaitMs });
+  return await startBroker({ ...needs, logs });
 }
 
 /** createBroker() over other logs, for tests. */
@@ -101,7 +107,7 @@ export async function startBroker(needs: {
     admin: new TopicAdmin({ world, controller, topics, settings, journal, nodeId }),
     producing: new Producing(world, topics),
     fetching: new Fetching(world, topics, room),
-    offsets: new Offsets(topics),
+    offsets: new Offsets(topics, logs),
     fences: new Fences(topics),
     keyCounts: new KeyCounts(world, topics),
     producerIds: new ProducerIds(controller),

@@ -11,7 +11,13 @@
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
 import { nextOffsetAt } from "../records/batch-layout.ts";
 import type { World } from "../world.ts";
-import type { FetchedPartition, FetchPosition, FetchRequest, FetchResponse } from "./broker.ts";
+import type {
+  FetchedPartition,
+  FetchPosition,
+  FetchRequest,
+  FetchResponse,
+  ReadConsistency,
+} from "./broker.ts";
 import type { LogRead, PartitionLog } from "./partition-log.ts";
 import { unknownPartition, unknownTopic, type PartitionSlot } from "./partition-slot.ts";
 import type { Topic, Topics } from "./topics.ts";
@@ -62,10 +68,14 @@ export class Fetching {
     this.counters.waits += 1;
     try {
       gathering.onWake(waiter.wake, (stop) => waiter.onLeave(stop));
-      while (!waiter.over && !gathering.enough) {
-        // A commit may have come between the last read and the subscription: look before each pause.
-        if (!gathering.behind) await waiter.pause();
-        if (!waiter.over && gathering.behind) await gathering.fill();
+      // A commit may have come between the last read and the subscription: look before each pause. What is believed to
+      // be there and is not brought by a read (a leader elsewhere has just changed) waits for the next wake.
+      for (let isStuck = false; !waiter.over && !gathering.enough;) {
+        if (isStuck || !gathering.behind) await waiter.pause();
+        if (waiter.over || !gathering.behind) continue;
+        const before = gathering.bytes;
+        await gathering.fill();
+        isStuck = gathering.bytes === before;
       }
       return null;
     } finally {
@@ -82,7 +92,8 @@ class Gathering {
 
   constructor(topic: Topic, request: FetchRequest) {
     this.#request = request;
-    this.#positions = request.positions.map((asked) => new Position(topic, asked));
+    const { positions, consistency } = request;
+    this.#positions = positions.map((asked) => new Position(topic, asked, consistency));
   }
 
   /** Nothing more is to be waited for. */
@@ -121,7 +132,11 @@ class Gathering {
   }
 
   onWake(wake: () => void, cleanup: (stop: () => void) => void): void {
-    for (const { slot } of this.#positions) if (slot !== null) cleanup(slot.onWake(wake));
+    for (const { slot } of this.#positions) {
+      if (slot === null) continue;
+      cleanup(slot.onWake(wake));
+      cleanup(slot.watch());
+    }
   }
 
   release(): void {
@@ -145,12 +160,14 @@ class Position {
   /** There is more to read, but no batch of it fits any more. */
   full = false;
   readonly #partition: number;
+  readonly #consistency: ReadConsistency | undefined;
   #next: number;
   #room: number;
   readonly #batches: Uint8Array[] = [];
   readonly #reads: LogRead[] = [];
 
-  constructor(topic: Topic, asked: FetchPosition) {
+  constructor(topic: Topic, asked: FetchPosition, consistency: ReadConsistency | undefined) {
+    this.#consistency = consistency;
     this.#partition = asked.partition;
     this.#next = asked.offset;
     this.#room = asked.maxBytes;
@@ -162,7 +179,7 @@ class Position {
     const { slot } = this;
     if (slot === null || this.refusal !== null || this.full) return false;
     if (slot.removed) return true;
-    const bounds = slot.bounds();
+    const bounds = slot.bounds(this.#consistency);
     return bounds.highWatermark > this.#next || bounds.logStartOffset > this.#next;
   }
 
@@ -188,7 +205,9 @@ class Position {
     if (this.refusal !== null) return { ...this.refusal, partition };
     if (slot === null || slot.removed)
       return { ...unknownPartition(slot?.topic ?? "", partition), partition };
-    const { highWatermark, lastStableOffset, logStartOffset, leaderEpoch } = slot.bounds();
+    const { highWatermark, lastStableOffset, logStartOffset, leaderEpoch } = slot.bounds(
+      this.#consistency,
+    );
     const batches = this.#batches;
     return {
       ok: true,
@@ -212,7 +231,11 @@ class Position {
   ): LogRead | Refusal | Promise<LogRead | Refusal> {
     if ("ok" in log) return log;
     try {
-      const read = log.fetch({ offset: this.#next, maxBytes: Math.max(room, 1) });
+      const read = log.fetch({
+        offset: this.#next,
+        maxBytes: Math.max(room, 1),
+        consistency: this.#consistency,
+      });
       return read instanceof Promise ? read.catch(refusalOf) : read;
     } catch (thrown) {
       return refusalOf(thrown);

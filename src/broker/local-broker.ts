@@ -91,7 +91,7 @@ export class LocalBroker implements Broker {
 
   describePartitions(name: string): ReturnType<Broker["describePartitions"]> {
     const topic = this.#parts.topics.byName(name);
-    return topic === null ? unknownTopic(name) : topic.describePartitions(this.#parts.nodeId);
+    return topic === null ? unknownTopic(name) : topic.describePartitions();
   }
 
   listTopics(query: TopicListQuery): ReturnType<Broker["listTopics"]> {
@@ -139,9 +139,9 @@ export class LocalBroker implements Broker {
   listOffsets(
     topic: string,
     wanted: readonly WantedOffset[],
-    _options?: { readonly consistency?: ReadConsistency },
+    options?: { readonly consistency?: ReadConsistency },
   ): ReturnType<Broker["listOffsets"]> {
-    return this.#parts.offsets.list(topic, wanted);
+    return this.#parts.offsets.list(topic, wanted, options?.consistency);
   }
 
   bounds(topic: string, partitions?: readonly number[]): ReturnType<Broker["bounds"]> {
@@ -152,7 +152,7 @@ export class LocalBroker implements Broker {
     topic: string,
     partitions?: readonly number[],
   ): ReturnType<Broker["currentBounds"]> {
-    return this.#parts.offsets.bounds(topic, partitions);
+    return this.#parts.offsets.currentBounds(topic, partitions);
   }
 
   deleteRecords(

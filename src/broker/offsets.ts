@@ -4,8 +4,8 @@
 // offset order whose timestamp is not below the one asked for. Left to others: finding it (the partition).
 
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
-import type { FoundOffset, OffsetSpec, PartitionBounds } from "./broker.ts";
-import type { PartitionLog } from "./partition-log.ts";
+import type { FoundOffset, OffsetSpec, PartitionBounds, ReadConsistency } from "./broker.ts";
+import type { GroupReports, LogBounds, PartitionLog, PartitionLogs } from "./partition-log.ts";
 import { unknownPartition, unknownTopic } from "./partition-slot.ts";
 import type { Topic, Topics } from "./topics.ts";
 
@@ -18,30 +18,42 @@ export type Found = FoundOffset | (Refusal & { readonly partition: number });
 
 export class Offsets {
   readonly #topics: Topics;
+  readonly #logs: PartitionLogs;
 
-  constructor(topics: Topics) {
+  constructor(topics: Topics, logs: PartitionLogs) {
     this.#topics = topics;
+    this.#logs = logs;
   }
 
-  async list(name: string, wanted: readonly WantedOffset[]): Promise<readonly Found[] | Refusal> {
+  async list(
+    name: string,
+    wanted: readonly WantedOffset[],
+    consistency: ReadConsistency = "leader",
+  ): Promise<readonly Found[] | Refusal> {
     const topic = this.#topics.byName(name);
     if (topic === null) return unknownTopic(name);
-    return await Promise.all(wanted.map((one) => find(topic, one)));
+    return await Promise.all(wanted.map((one) => find(topic, one, consistency)));
   }
 
   bounds(name: string, partitions: readonly number[] = []): readonly PartitionBounds[] | Refusal {
     const topic = this.#topics.byName(name);
     if (topic === null) return unknownTopic(name);
-    const count = topic.state.assignments.length;
-    const wanted =
-      partitions.length === 0
-        ? Array.from({ length: count }, (_, partition) => partition)
-        : partitions.filter((one) => one < count).sort((a, b) => a - b);
-    return wanted.map((partition) => {
-      const { logStartOffset, highWatermark, logEndOffset, lastStableOffset } =
-        topic.bounds(partition);
-      return { partition, logStartOffset, highWatermark, logEndOffset, lastStableOffset };
-    });
+    return wantedOf(topic, partitions).map((one) => boundsOf(one, topic.bounds(one)));
+  }
+
+  /** As the leaders tell them; the value itself when this node leads all of them. */
+  currentBounds(
+    name: string,
+    partitions: readonly number[] = [],
+  ): readonly PartitionBounds[] | Refusal | Promise<readonly PartitionBounds[] | Refusal> {
+    const topic = this.#topics.byName(name);
+    if (topic === null) return unknownTopic(name);
+    if (this.#logs.peekIsCurrent) return this.bounds(name, partitions);
+    const wanted = wantedOf(topic, partitions);
+    const told = this.#logs.reports(wanted.map((one) => topic.groupId(one)));
+    if (told instanceof Promise || told.size < wanted.length)
+      return askLeaders(topic, wanted, told);
+    return wanted.map((one) => boundsOf(one, told.get(topic.groupId(one))!.bounds));
   }
 
   async deleteRecords(
@@ -66,15 +78,56 @@ export class Offsets {
   }
 }
 
-async function find(topic: Topic, { partition, at }: WantedOffset): Promise<Found> {
+/** In order of partition; none named: all. */
+function wantedOf(topic: Topic, partitions: readonly number[]): readonly number[] {
+  const count = topic.partitions;
+  if (partitions.length === 0) return Array.from({ length: count }, (_, partition) => partition);
+  return partitions.filter((one) => one < count).sort((a, b) => a - b);
+}
+
+function boundsOf(partition: number, bounds: LogBounds): PartitionBounds {
+  const { logStartOffset, highWatermark, logEndOffset, lastStableOffset } = bounds;
+  return { partition, logStartOffset, highWatermark, logEndOffset, lastStableOffset };
+}
+
+/** All bounds, or the first refusal. A leader that could not be asked in passing is looked for by the partition's log. */
+async function askLeaders(
+  topic: Topic,
+  wanted: readonly number[],
+  telling: GroupReports | Promise<GroupReports>,
+): Promise<readonly PartitionBounds[] | Refusal> {
+  const told = await telling;
+  const found = await Promise.all(
+    wanted.map(async (one) => told.get(topic.groupId(one))?.bounds ?? (await askLog(topic, one))),
+  );
+  const bounds: PartitionBounds[] = [];
+  for (const [i, one] of found.entries()) {
+    if ("ok" in one) return one;
+    bounds.push(boundsOf(wanted[i], one));
+  }
+  return bounds;
+}
+
+async function askLog(topic: Topic, partition: number): Promise<LogBounds | Refusal> {
+  const slot = topic.slot(partition);
+  return slot === null ? unknownPartition(topic.name, partition) : await slot.currentBounds();
+}
+
+async function find(
+  topic: Topic,
+  { partition, at }: WantedOffset,
+  consistency: ReadConsistency,
+): Promise<Found> {
   const slot = topic.slot(partition);
   if (slot === null) return { ...unknownPartition(topic.name, partition), partition };
   if (typeof at === "object") {
     const log = await slot.log();
     if ("ok" in log) return { ...log, partition };
-    return await findTimestamp(log, partition, at.timestamp);
+    return await findTimestamp(log, partition, { timestamp: at.timestamp, consistency });
   }
-  const { logStartOffset, lastStableOffset, leaderEpoch } = slot.bounds();
+  const bounds = await slot.currentBounds(consistency);
+  if ("ok" in bounds) return { ...bounds, partition };
+  const { logStartOffset, lastStableOffset, leaderEpoch } = bounds;
   const offset = at === "earliest" ? logStartOffset : lastStableOffset;
   return { ok: true, partition, offset, timestamp: -1, leaderEpoch };
 }
@@ -82,12 +135,12 @@ async function find(topic: Topic, { partition, at }: WantedOffset): Promise<Foun
 async function findTimestamp(
   log: PartitionLog,
   partition: number,
-  timestamp: number,
+  wanted: { readonly timestamp: number; readonly consistency: ReadConsistency },
 ): Promise<Found> {
   try {
-    const found = await log.offsetForTimestamp(timestamp);
+    const found = await log.offsetForTimestamp(wanted.timestamp, wanted.consistency);
     if (found !== null && "ok" in found) return { ...found, partition };
-    const { leaderEpoch } = log.bounds();
+    const { leaderEpoch } = log.bounds(wanted.consistency);
     const { offset, timestamp: at } = found ?? { offset: -1, timestamp: -1 };
     return { ok: true, partition, offset, timestamp: at, leaderEpoch };
   } catch (thrown) {

@@ -1,12 +1,19 @@
 // What the broker needs of a partition's log, and of the place where those logs live.
 //
 // Promise of an implementation: append() is atomic a batch and settles as `acks` asks; fetch() sees nothing beyond the
-// high watermark; remove() ends the log, whether it was open or not. Implemented over Raft and the journal
-// (partition/partition-logs.ts). Left to others: topics, limits, waiting.
+// high watermark; remove() ends the log, whether it was open or not. Implemented by hosted-log.ts (the replica on this
+// node) and routed-log.ts (that one, or another node's). Left to others: topics, limits, waiting.
 
 import type { Slice } from "../bytes/slab.ts";
 import type { Refusal } from "../errors.ts";
-import type { Acks, AppendConditions, Appended, IdempotencyKey } from "./broker.ts";
+import type {
+  Acks,
+  AppendConditions,
+  Appended,
+  GroupMember,
+  IdempotencyKey,
+  ReadConsistency,
+} from "./broker.ts";
 
 export interface LogBounds {
   readonly logStartOffset: number;
@@ -23,8 +30,12 @@ export interface LogAppend {
   readonly acks: Acks;
   readonly conditions?: AppendConditions;
   readonly idempotency?: IdempotencyKey;
-  /** Append time that was stamped into the batch, or -1. */
-  readonly logAppendTime: number;
+  /** message.timestamp.type is LogAppendTime: the leader stamps its time into the batch. */
+  readonly stampTime: boolean;
+  /** acks=all is refused with not_enough_replicas while fewer voters are in sync. */
+  readonly minInsyncReplicas: number;
+  /** How long a leader may be waited for, ms. */
+  readonly timeoutMs: number;
 }
 
 export type LogAppended = Omit<Appended, "partition">;
@@ -36,24 +47,31 @@ export interface LogRead {
   release(): void;
 }
 
+export interface LogFetch {
+  readonly offset: number;
+  readonly maxBytes: number;
+  /** "leader" when left out. */
+  readonly consistency?: ReadConsistency;
+}
+
 export interface PartitionLog {
-  /** Cost: no allocation beyond the answer. */
-  bounds(): LogBounds;
-  /** The time for an append that is stamped now, ms: never before that of an earlier one, though the clock runs back. */
-  appendTime(): number;
-  /** Never rejects. */
+  /** As this node knows them; with "local" its own replica's. No wait. Cost: no allocation beyond the answer. */
+  bounds(consistency?: ReadConsistency): LogBounds;
+  /** As the leader tells them (with "local": as bounds()); the value itself when that is known here. */
+  currentBounds(consistency?: ReadConsistency): LogBounds | Refusal | Promise<LogBounds | Refusal>;
+  /** In the order of the calls. Never rejects. */
   append(append: LogAppend): Promise<LogAppended | Refusal>;
   /** Batches from the one that holds `offset` on, up to the high watermark; at least one when there is one, more
    *  within maxBytes. Below the log start or above the log end: offset_out_of_range. */
-  fetch(from: {
-    readonly offset: number;
-    readonly maxBytes: number;
-  }): LogRead | Refusal | Promise<LogRead | Refusal>;
+  fetch(from: LogFetch): LogRead | Refusal | Promise<LogRead | Refusal>;
   /** Calls wake after each advance of the high watermark or of the log start, until the answer is called. */
   onAdvance(wake: () => void): () => void;
+  /** Somebody waits for advances until the answer is called: without, those of a log elsewhere may not be told. */
+  watch(): () => void;
   /** First record, in offset order, whose timestamp is at least `timestamp`. */
   offsetForTimestamp(
     timestamp: number,
+    consistency?: ReadConsistency,
   ): Promise<{ readonly offset: number; readonly timestamp: number } | null | Refusal>;
   /** Moves the log start to `before` (-1: the high watermark), never back; above it: offset_out_of_range. */
   deleteRecords(
@@ -77,7 +95,29 @@ export interface Keep {
   readonly bytesMax: number | null;
 }
 
+/** What a group's leader tells of it. */
+export interface GroupReport {
+  /** Node id. */
+  readonly leader: number;
+  readonly term: number;
+  readonly joint: boolean;
+  /** By node id. */
+  readonly members: readonly GroupMember[];
+  readonly bounds: LogBounds;
+  /** Live batch bytes. */
+  readonly bytes: number;
+}
+
+/** By group id; groups whose leader did not tell are left out. */
+export type GroupReports = ReadonlyMap<string, GroupReport>;
+
 export interface PartitionLogs {
+  /** Every log is led here, so that peek() tells what the leader would. */
+  readonly peekIsCurrent: boolean;
+  /** Node id of a partition's leader as far as this node knows, else null. Cost: a few map look-ups. */
+  leaderOf(groupId: string): number | null;
+  /** What the leaders tell now, within seconds; the value itself when this node leads all of them. Wakes no idle group. */
+  reports(groupIds: readonly string[]): GroupReports | Promise<GroupReports>;
   /** The log of a partition; creates an empty one when the journal has none. Called once until close or remove. */
   open(groupId: string): PartitionLog | Promise<PartitionLog>;
   /** What the journal knows of a log without opening it; null when it holds none. Cost: two map look-ups. */

@@ -7,6 +7,7 @@
 // unknown_topic_or_partition, and whoever waited is woken. A node with thousands of idle partitions holds none of them.
 
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
+import type { ReadConsistency } from "./broker.ts";
 import type { LogBounds, PartitionLog, PartitionLogs } from "./partition-log.ts";
 
 /** Bounds of a log that nothing was ever written to. */
@@ -27,6 +28,9 @@ export class PartitionSlot {
   #opening: Promise<PartitionLog | Refusal> | null = null;
   #removed = false;
   readonly #wakes = new Set<() => void>();
+  #watchers = 0;
+  /** Invariant: not null while there are watchers and the log is open. */
+  #unwatch: (() => void) | null = null;
 
   constructor(
     logs: PartitionLogs,
@@ -56,8 +60,15 @@ export class PartitionSlot {
   }
 
   /** Bounds without opening the log. */
-  bounds(): LogBounds {
-    return this.#log?.bounds() ?? this.#logs.peek(this.groupId)?.bounds ?? emptyBounds;
+  bounds(consistency?: ReadConsistency): LogBounds {
+    return this.#log?.bounds(consistency) ?? this.#logs.peek(this.groupId)?.bounds ?? emptyBounds;
+  }
+
+  /** Bounds as the leader tells them; without opening the log when it has never been used and is led here. */
+  currentBounds(consistency?: ReadConsistency): LogBounds | Refusal | Promise<LogBounds | Refusal> {
+    if (this.#removed) return this.#gone();
+    if (this.#log !== null) return this.#log.currentBounds(consistency);
+    return this.#logs.peekIsCurrent ? this.bounds() : this.#openForBounds(consistency);
   }
 
   /** Calls wake when the log has moved or the partition is removed, until the answer is called. */
@@ -66,13 +77,32 @@ export class PartitionSlot {
     return () => void this.#wakes.delete(wake);
   }
 
+  /** Somebody waits for what onWake() tells, until the answer is called (once). */
+  watch(): () => void {
+    this.#watchers += 1;
+    this.#watchLog();
+    return () => {
+      this.#watchers -= 1;
+      if (this.#watchers > 0) return;
+      this.#unwatch?.();
+      this.#unwatch = null;
+    };
+  }
+
   /** Ends the partition and its log; settles when its bytes are dead. */
   async remove(): Promise<void> {
     this.#removed = true;
     this.#wake();
     await this.#opening;
+    this.#unwatch?.();
+    this.#unwatch = null;
     await this.#logs.remove(this.groupId);
     this.#log = null;
+  }
+
+  async #openForBounds(consistency?: ReadConsistency): Promise<LogBounds | Refusal> {
+    const log = await this.log();
+    return "ok" in log ? log : await log.currentBounds(consistency);
   }
 
   async #open(): Promise<PartitionLog | Refusal> {
@@ -81,12 +111,17 @@ export class PartitionSlot {
       if (this.#removed) return this.#gone();
       this.#log = log;
       log.onAdvance(() => this.#wake());
+      this.#watchLog();
       return log;
     } catch (thrown) {
       return refusalOf(thrown);
     } finally {
       this.#opening = null;
     }
+  }
+
+  #watchLog(): void {
+    if (this.#watchers > 0 && this.#log !== null) this.#unwatch ??= this.#log.watch();
   }
 
   #wake(): void {

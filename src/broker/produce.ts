@@ -1,13 +1,13 @@
-// Produce: checks a batch against its topic, stamps the append time, hands it to the partition, waits as `acks` asks.
+// Produce: checks a batch against its topic, hands it to the partition's log, waits as `acks` asks.
 //
 // Promise: each append is judged by itself, in request order; what is refused here left nothing behind; what timed out
 // says sideEffects unknown, because it may still commit. Never rejects.
-// Left to others: conditions, idempotency, sequences, offsets (the partition), building batches (the doors).
+// Left to others: conditions, idempotency, sequences, offsets, append time (the log), building batches (the doors).
 
 import type { Slice } from "../bytes/slab.ts";
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { maxTimestampAt, stampLogAppendTime, stampMaxTimestamp } from "../records/batch-layout.ts";
+import { maxTimestampAt, stampMaxTimestamp } from "../records/batch-layout.ts";
 import { validateBatch, type BatchRules } from "../records/batch-validator.ts";
 import type { World } from "../world.ts";
 import type { Appended, PartitionAppend, ProduceRequest } from "./broker.ts";
@@ -89,13 +89,21 @@ export class Producing {
     request: ProduceRequest,
     append: PartitionAppend,
   ): Refusal | Promise<LogAppended | Refusal> {
-    const refusal =
-      tooFewReplicas(topic, request) ?? this.#checkBatch(topic, append.batch, request.trusted);
+    const refusal = this.#checkBatch(topic, append.batch, request.trusted);
     if (refusal !== null) return refusal;
     const { batch, conditions } = append;
-    const { acks, idempotency } = request;
-    const logAppendTime = stampTime(topic, log, batch.bytes);
-    return log.append({ batch, acks, logAppendTime, conditions, idempotency });
+    const { acks, idempotency, timeoutMs } = request;
+    const { timestampType, minInsyncReplicas } = topic.settings;
+    const stampTime = timestampType === "LogAppendTime";
+    return log.append({
+      batch,
+      acks,
+      conditions,
+      idempotency,
+      stampTime,
+      minInsyncReplicas,
+      timeoutMs,
+    });
   }
 
   /** Corrects a wrong max timestamp in place, as Kafka does. A trusted batch is walked only when a bound is in doubt. */
@@ -200,22 +208,6 @@ function withinRules(bytes: Uint8Array, { settings: rules }: Topic, now: number)
   if (rules.timestampType === "LogAppendTime") return true;
   const tooYoung = maxTimestampAt(bytes, 0) > now + rules.timestampAfterMaxMs;
   return !tooYoung && rules.timestampBeforeMaxMs >= now;
-}
-
-/** The append time that now stands in the batch, or -1 for a topic that keeps its producers' times. */
-function stampTime(topic: Topic, log: PartitionLog, bytes: Uint8Array): number {
-  if (topic.settings.timestampType !== "LogAppendTime") return -1;
-  const time = log.appendTime();
-  stampLogAppendTime(bytes, 0, time);
-  return time;
-}
-
-/** acks=all wants min.insync.replicas voters; this node has itself. */
-function tooFewReplicas(topic: Topic, request: ProduceRequest): Refusal | null {
-  const wanted = topic.settings.minInsyncReplicas;
-  if (request.acks !== "all" || wanted <= 1) return null;
-  const detail = `Cannot append to ${topic.name} with acks=all: min.insync.replicas wants ${wanted} replicas, 1 is in sync`;
-  return refuse("not_enough_replicas", detail);
 }
 
 function timedOut(timeoutMs: number): Refusal {

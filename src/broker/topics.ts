@@ -14,7 +14,7 @@ import {
   type TopicSettings,
 } from "../cluster/topic-settings.ts";
 import type { PartitionDescription, TopicDescription, TopicView } from "./broker.ts";
-import type { LogBounds, PartitionLogs } from "./partition-log.ts";
+import type { GroupReport, GroupReports, LogBounds, PartitionLogs } from "./partition-log.ts";
 import { emptyBounds, PartitionSlot } from "./partition-slot.ts";
 
 export class Topic {
@@ -27,6 +27,8 @@ export class Topic {
   /** Sparse: a slot is made on first use. */
   readonly #slots: (PartitionSlot | undefined)[] = [];
   readonly #subscribers = new Set<() => void>();
+  /** While there are subscribers: one of each slot. */
+  #unwatches: (() => void)[] = [];
 
   constructor(logs: PartitionLogs, state: TopicState, defaults: ConfigValues) {
     this.#logs = logs;
@@ -76,6 +78,7 @@ export class Topic {
     const slot = new PartitionSlot(this.#logs, { topic: this.name, partition, groupId });
     this.#slots[partition] = slot;
     slot.onWake(() => this.#wake());
+    if (this.#subscribers.size > 0) this.#unwatches.push(slot.watch());
     return slot;
   }
 
@@ -100,7 +103,12 @@ export class Topic {
     // A wrapper of its own, so that one function can subscribe twice.
     const subscriber = (): void => wake();
     this.#subscribers.add(subscriber);
-    return () => void this.#subscribers.delete(subscriber);
+    if (this.#subscribers.size === 1)
+      this.#unwatches = this.#slots.flatMap((slot) => slot?.watch() ?? []);
+    return () => {
+      if (!this.#subscribers.delete(subscriber) || this.#subscribers.size > 0) return;
+      for (const unwatch of this.#unwatches.splice(0)) unwatch();
+    };
   }
 
   update(state: TopicState): void {
@@ -133,21 +141,31 @@ export class Topic {
     };
   }
 
-  describePartitions(nodeId: number): readonly PartitionDescription[] {
+  /** The value itself when every partition is led here. */
+  describePartitions(): readonly PartitionDescription[] | Promise<readonly PartitionDescription[]> {
+    const groupIds = this.#state.assignments.map((_, partition) => this.groupId(partition));
+    const reports = this.#logs.reports(groupIds);
+    return reports instanceof Promise
+      ? reports.then((told) => this.#described(told))
+      : this.#described(reports);
+  }
+
+  /** Of a partition whose leader did not tell: what this node knows. */
+  #described(reports: GroupReports): readonly PartitionDescription[] {
     return this.#state.assignments.map((replicas, partition) => {
-      const { leaderEpoch, logStartOffset, highWatermark } = this.bounds(partition);
-      const nodes = replicas.map((replica) => replica.nodeId);
-      const leader = nodes.includes(nodeId) ? nodeId : null;
-      const bytes = this.bytes(partition);
+      const groupId = this.groupId(partition);
+      const report = reports.get(groupId);
+      const { leaderEpoch, logStartOffset, highWatermark } =
+        report?.bounds ?? this.bounds(partition);
       return {
         partition,
-        leader,
+        leader: report?.leader ?? this.#logs.leaderOf(groupId),
         leaderEpoch,
-        replicas: nodes,
-        inSyncReplicas: leader === null ? [] : [leader],
+        replicas: replicas.map(({ nodeId }) => nodeId),
+        inSyncReplicas: report === undefined ? [] : inSyncNodes(report),
         logStartOffset,
         highWatermark,
-        bytes,
+        bytes: report?.bytes ?? this.bytes(partition),
       };
     });
   }
@@ -155,6 +173,10 @@ export class Topic {
   #wake(): void {
     for (const subscriber of this.#subscribers) subscriber();
   }
+}
+
+function inSyncNodes({ members }: GroupReport): readonly number[] {
+  return members.filter(({ inSync }) => inSync).map(({ nodeId }) => nodeId);
 }
 
 export interface TopicListQuery {

@@ -3,7 +3,7 @@
 // Promise: what peek() tells of a partition that nobody opened is what opening it would show, from the journal's state
 // alone. Left to others: which partitions there should be (broker).
 
-import type { ReplicaHost } from "../consensus/replica.ts";
+import type { Birth, ReplicaHost } from "../consensus/replica.ts";
 import type { SlabPool } from "../bytes/slab.ts";
 import type { Journal, ReplicaState } from "../journal/journal.ts";
 import { logIndex } from "../quantities.ts";
@@ -37,12 +37,12 @@ export class PartitionLogs {
     }
   }
 
-  /** The partition; an empty one is created when the journal has none. Called once until remove(). Rejects with
-   *  storage_damaged when acknowledged entries are gone. */
-  async open(groupId: string): Promise<Partition> {
+  /** The partition; an empty one is created when the journal has none (without `birth`, this node is its only voter).
+   *  Called once until remove(). Rejects with storage_damaged when acknowledged entries are gone. */
+  async open(groupId: string, birth?: Birth): Promise<Partition> {
     const options = { ...this.#options, groupId };
     const known = this.#numbers.has(groupId);
-    const partition = known ? await openPartition(options) : createPartition(options);
+    const partition = known ? await openPartition(options) : createPartition(options, birth);
     this.#numbers.set(groupId, partition.number);
     this.#open.set(groupId, partition);
     return partition;
@@ -66,8 +66,15 @@ export class PartitionLogs {
     return (await journal.retentionPoint(number, keep, endIndex)) !== null;
   }
 
+  /** Of the partitions that the journal holds. */
   groupIds(): Iterable<string> {
     return this.#numbers.keys();
+  }
+
+  /** Which incarnation the journal holds; null for none. */
+  incarnationOf(groupId: string): number | null {
+    const number = this.#numbers.get(groupId);
+    return number === undefined ? null : this.#options.journal.state(number).incarnation;
   }
 
   /** Ends the partition, open or not: its bytes are dead once this settles. */

@@ -8,7 +8,7 @@
 // Left to others: topics, limits, waiting (broker), Raft (consensus).
 
 import type { SlabPool } from "../bytes/slab.ts";
-import type { Replica, ReplicaHost, Role, StateMachine } from "../consensus/replica.ts";
+import type { Birth, Replica, ReplicaHost, Role, StateMachine } from "../consensus/replica.ts";
 import { refusalOf, refuse, type Refusal } from "../errors.ts";
 import type { Journal, LogEntry } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
@@ -45,10 +45,10 @@ export interface Keep {
 
 type Done = Refusal | { readonly ok: true };
 
-/** A new partition, empty. Nothing is written before its first append. */
-export function createPartition(options: PartitionOptions): Partition {
+/** A new partition, empty. Nothing is written before its first append. Without `birth` this node is its only voter. */
+export function createPartition(options: PartitionOptions, birth?: Birth): Partition {
   const machine = new PartitionMachine();
-  const replica = options.host.create(options.groupId, machine);
+  const replica = options.host.create(options.groupId, machine, birth);
   return new Partition(options, machine, replica);
 }
 
@@ -81,6 +81,11 @@ export class Partition {
     this.#appender = new Appender({ replica, slabs, fold: machine.fold, topicId });
     this.#reader = new Reader({ replica, journal, logEnd: () => this.#logEnd() });
     machine.attach(this.#appender, replica);
+  }
+
+  /** Who leads, who takes part, how far they are; proposals go through the partition alone. */
+  get replica(): Replica {
+    return this.#replica;
   }
 
   /** The replica's number in the journal. */

@@ -2,7 +2,9 @@
 // commits, a disk that faults. Everything else is tested over the real ones.
 
 import { privateSlice } from "../../src/bytes/slab-pool.ts";
+import { emptyBounds } from "../../src/broker/partition-slot.ts";
 import type {
+  GroupReports,
   Keep,
   LogAppend,
   LogAppended,
@@ -40,8 +42,11 @@ export class ScriptedLog implements PartitionLog {
       leaderEpoch: 1,
     };
   }
-  appendTime(): number {
-    return 0;
+  currentBounds(): LogBounds {
+    return this.bounds();
+  }
+  watch(): () => void {
+    return () => undefined;
   }
   append(append: LogAppend): Promise<LogAppended | Refusal> {
     const bytes = append.batch.bytes.slice();
@@ -117,6 +122,7 @@ export class ScriptedLog implements PartitionLog {
 export class ScriptedLogs implements PartitionLogs {
   readonly logs = new Map<string, ScriptedLog>();
   readonly removed: string[] = [];
+  readonly peekIsCurrent = true;
   opens = 0;
   /** Appends stay uncommitted while true. */
   stuck = false;
@@ -131,6 +137,17 @@ export class ScriptedLogs implements PartitionLogs {
     const log = this.logs.get(groupId) ?? new ScriptedLog(this);
     this.logs.set(groupId, log);
     return log;
+  }
+  leaderOf(): number {
+    return 1;
+  }
+  reports(groupIds: readonly string[]): GroupReports {
+    return new Map(
+      groupIds.map((groupId) => {
+        const { bounds = emptyBounds, bytes = 0 } = this.peek(groupId) ?? {};
+        return [groupId, { leader: 1, term: 1, joint: false, members: [], bounds, bytes }];
+      }),
+    );
   }
   peek(groupId: string): { readonly bounds: LogBounds; readonly bytes: number } | null {
     const log = this.logs.get(groupId);

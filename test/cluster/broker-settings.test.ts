@@ -13,6 +13,7 @@ test("the defaults are Kafka's", () => {
     deleteTopics: true,
     numPartitions: 1,
     replicationFactor: null,
+    replicaLagMsMax: 30_000,
     retentionCheckMs: 300_000,
     topicDefaults: {},
   });
