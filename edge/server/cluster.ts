@@ -25,7 +25,7 @@ export const clusterRoutes: readonly Route[] = [
     resource: "cluster",
     answers: { 200: { description: "As the node that was asked sees it", shape: "Cluster" } },
     async handle(call) {
-      const status = await call.services.broker.clusterStatus();
+      const status = await call.services.broker.clusterStatus(knowledge(call));
       return "ok" in status ? call.refuse(status) : call.json(200, clusterJson(status));
     },
   }),
@@ -46,7 +46,8 @@ export const clusterRoutes: readonly Route[] = [
     },
     async handle(call) {
       const { topic } = call.query;
-      const status = await call.services.broker.clusterStatus(topic === undefined ? {} : { topic });
+      const of = { ...knowledge(call), ...(topic === undefined ? {} : { topic }) };
+      const status = await call.services.broker.clusterStatus(of);
       if ("ok" in status) return call.refuse(status);
       return call.json(200, { items: status.partitions, total: status.partitionsTotal });
     },
@@ -80,6 +81,11 @@ export const clusterRoutes: readonly Route[] = [
     handle: transferLeadership,
   }),
 ];
+
+/** Rivulet-Consistency: local: as the node knows it by itself, at once, whoever is down. */
+function knowledge({ consistency }: Pick<Call, "consistency">): { readonly local?: true } {
+  return consistency === "local" ? { local: true } : {};
+}
 
 function clusterJson({ clusterId, nodeId, nodes, controller, partitionsTotal }: ClusterStatus) {
   return { clusterId, nodeId, nodes, controller, partitions: partitionsTotal };

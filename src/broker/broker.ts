@@ -380,7 +380,10 @@ export interface Broker {
   /** Nodes, controller and partitions (of one topic, or of all), as their leaders tell; idle groups are not woken.
    *  Settles within seconds, whoever is down. `local`: what this node knows by itself; nobody is asked, nothing is waited
    *  for (members only where it leads). Refuses unknown_topic_or_partition. */
-  clusterStatus(of?: { readonly topic?: string; readonly local?: boolean }): Promise<ClusterStatus | Refusal>;
+  clusterStatus(of?: {
+    readonly topic?: string;
+    readonly local?: boolean;
+  }): Promise<ClusterStatus | Refusal>;
   /** Hands a group's leadership to one of its voters; settles once that node leads. Refuses: invalid_request (no voter
    *  there), unknown_topic_or_partition, not_leader_or_follower, request_timed_out. */
   transferLeadership(of: GroupPlace, toNode: number): Promise<{ readonly ok: true } | Refusal>;

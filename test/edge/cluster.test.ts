@@ -58,6 +58,21 @@ test("GET /v1/cluster/partitions shows leaders, terms and members, of one topic 
   expect((await node.ask("GET /v1/cluster/partitions?topic=none")).status).toBe(404);
 });
 
+test("Rivulet-Consistency: local asks nobody but the node itself", async () => {
+  const asked: unknown[] = [];
+  const node = await door((broker) => ({
+    clusterStatus(of) {
+      asked.push(of);
+      return broker.clusterStatus(of);
+    },
+  }));
+  await node.broker.createTopic({ name: "t" });
+  const local = { "rivulet-consistency": "local" };
+  for (const line of ["GET /v1/cluster", "GET /v1/cluster/partitions?topic=t"])
+    for (const headers of [local, {}]) await node.ask(line, undefined, headers);
+  expect(asked).toEqual([{ local: true }, {}, { local: true, topic: "t" }, { topic: "t" }]);
+});
+
 test("DELETE /v1/cluster/nodes/{node} removes a node, or says why not", async () => {
   const removed: number[] = [];
   const node = await door((broker) => ({
