@@ -107,10 +107,9 @@ async function handleRead(call: ReadCall): Promise<Response> {
   if (filter !== null && "ok" in filter) return call.refuse(filter);
   const partitions = askedPartitions(call.partition, query.partition);
   const otherwise = "earliest";
-  const start = await resolveStart(services, {
-    ...{ view, query, partitions, otherwise, filter },
-    consistency: call.consistency,
-  });
+  const { consistency } = call;
+  const asked = { view, query, partitions, otherwise, filter, consistency } as const;
+  const start = await resolveStart(services, asked);
   if (!start.ok) return call.refuse(start);
   if (wantsLines(call)) return answerLines(call, { view, start, filter });
   const read = new Read(call, { view, start, filter });

@@ -183,7 +183,7 @@ export class LocalBroker implements Broker {
     return this.#parts.cluster.leaderOf(topic, partition);
   }
 
-  clusterStatus(of?: { readonly topic?: string }): ReturnType<Broker["clusterStatus"]> {
+  clusterStatus(of?: Parameters<Broker["clusterStatus"]>[0]): ReturnType<Broker["clusterStatus"]> {
     return this.#parts.cluster.status(of);
   }
 
