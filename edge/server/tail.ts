@@ -13,6 +13,7 @@ import {
 } from "./positions.ts";
 import { filterOf } from "./record-filter.ts";
 import { route, type Fields, type Route } from "./route.ts";
+import { TailReader } from "./tail-reader.ts";
 import { Tailer } from "./tailer.ts";
 
 const tailHeaders = {
@@ -73,15 +74,10 @@ async function handleTail(call: TailCall): Promise<Response> {
   if (call.visit.request.method === "HEAD") return events(call, null);
   const refused = services.waiters.enter();
   if (refused !== null) return call.refuse(refused);
-  const tailer = new Tailer(services, {
-    topic: view.name,
-    topicId: view.topicId,
-    as: call.query.as ?? "auto",
-    start,
-    filter,
-    requestId: call.visit.requestId,
-  });
-  return events(call, tailer);
+  const { name: topic, topicId } = view;
+  const subject = { topic, topicId, as: call.query.as ?? "auto", filter, all: start.all };
+  const reader = new TailReader(services, subject, start.positions);
+  return events(call, new Tailer(services, reader, call.visit.requestId));
 }
 
 /** What Last-Event-ID says wins over the query's own start. */
