@@ -82,6 +82,8 @@ export class ClusterState {
   /** Invariant: above every incarnation that was ever given; the first one, 1, is for replicas that a group or the
    *  cluster is born with. */
   #nextIncarnation = 2;
+  /** Invariant: the number of moves, of all topics, that are not settled. */
+  #unsettled = 0;
   /** By node id. Invariant: the sum over all assignments. */
   #loads = new Map<number, NodeLoad>();
 
@@ -120,6 +122,10 @@ export class ClusterState {
   }
   get nextIncarnation(): number {
     return this.#nextIncarnation;
+  }
+  /** Partitions whose groups are not yet what they shall be, as far as their leaders have told. */
+  get unsettled(): number {
+    return this.#unsettled;
   }
   /** Wanted replicas on a node. */
   load(nodeId: number): NodeLoad {
@@ -402,16 +408,15 @@ export class ClusterState {
   }
 
   #replace(before: TopicState, topic: TopicState): Applied {
-    if (topic.assignments !== before.assignments) {
-      this.#weigh(before, -1);
-      this.#weigh(topic, 1);
-    }
+    this.#weigh(before, -1);
+    this.#weigh(topic, 1);
     this.#byName.set(topic.name, topic);
     this.#byId.set(topic.topicId, topic);
     return { ok: true, change: { kind: "topicChanged", topic, before } };
   }
 
   #weigh(topic: TopicState, sign: 1 | -1): void {
+    for (const { settled } of topic.moves.values()) if (!settled) this.#unsettled += sign;
     for (const assignment of topic.assignments)
       assignment.forEach(({ nodeId }, place) => {
         const { replicas, leads } = this.load(nodeId);

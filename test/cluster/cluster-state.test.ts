@@ -1,11 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { decodeState, encodeState } from "../../src/cluster/cluster-snapshot.ts";
-import { ClusterState } from "../../src/cluster/cluster-state.ts";
-import { decodeCommand, encodeCommand, type Command } from "../../src/cluster/commands.ts";
+import { birthOf, isGone } from "../../src/cluster/birth.ts";
+import { ClusterState, type TopicState } from "../../src/cluster/cluster-state.ts";
+import {
+  decodeCommand,
+  encodeCommand,
+  type Assignment,
+  type Command,
+} from "../../src/cluster/commands.ts";
+import { assertNodes } from "../../src/cluster/node-registry.ts";
 import { limits } from "../../src/limits.ts";
+import { clusterOf, do_, id } from "./states.ts";
 
-const id = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
 const here = [{ nodeId: 1, incarnation: 1 }];
 const create = (name: string, n: number, partitions = 1): Command => ({
   kind: "createTopic",
@@ -143,7 +150,62 @@ const someCommand: fc.Arbitrary<Command> = fc.oneof(
   fc.constant<Command>({ kind: "allocateProducerIds", count: 1000 }),
   fc.constant<Command>({ kind: "formatCluster", clusterId: "c" }),
   fc.nat(3).map((nodeId): Command => ({ kind: "registerNode", nodeId, version: "0.1.0" })),
+  fc.nat(5).map((n): Command => ({
+    kind: "joinNode",
+    requestId: `request-${n}`,
+    version: "0.1.0",
+    http: "http://127.0.0.1:1",
+    peer: { host: "127.0.0.1", port: 7_000 + n },
+    region: n % 2 === 0 ? null : "a",
+  })),
+  fc.nat(6).map((nodeId): Command => ({ kind: "drainNode", nodeId })),
+  fc.nat(6).map((nodeId): Command => ({ kind: "removeNode", nodeId })),
+  fc.array(fc.nat(6), { minLength: 1, maxLength: 4 }).map((voters): Command => ({
+    kind: "setControllerVoters",
+    voters,
+    expected: [1],
+  })),
+  fc
+    .record({ nodeId: fc.nat(4), incarnation: fc.integer({ min: 1, max: 6 }) })
+    .map((of): Command => ({ kind: "replaceControllerReplica", ...of })),
+  fc
+    .record({
+      n: fc.nat(6),
+      nodes: fc.uniqueArray(fc.integer({ min: 1, max: 4 }), { maxLength: 3 }),
+    })
+    .map(({ n, nodes }): Command => ({
+      kind: "assignReplicas",
+      topicId: id(n),
+      changes: [{ partition: 0, nodes, expected: [1] }],
+    })),
+  fc
+    .record({ n: fc.nat(6), nodeId: fc.integer({ min: 1, max: 3 }) })
+    .map(({ n, nodeId }): Command => ({
+      kind: "replaceReplica",
+      topicId: id(n),
+      partition: 0,
+      replica: { nodeId, incarnation: 1 },
+    })),
+  fc
+    .record({ n: fc.nat(6), revision: fc.integer({ min: 1, max: 2 }) })
+    .map(({ n, revision }): Command => ({
+      kind: "confirmReplicas",
+      topicId: id(n),
+      partition: 0,
+      revision,
+      voters: here,
+      learners: [],
+    })),
 );
+
+/** What ClusterState.load() keeps count of, counted. */
+function countedLoad(topics: readonly TopicState[], nodeId: number) {
+  const all = topics.flatMap((topic) => topic.assignments);
+  return {
+    replicas: all.flat().filter((replica) => replica.nodeId === nodeId).length,
+    leads: all.filter((assignment) => assignment[0]?.nodeId === nodeId).length,
+  };
+}
 
 test("the fold of the log equals the live state, from the start and from any snapshot", () => {
   fc.assert(
@@ -162,9 +224,214 @@ test("the fold of the log equals the live state, from the start and from any sna
       expect([...live.names].sort()).toEqual([...live.names]);
       const sum = live.data().topics.reduce((n, topic) => n + topic.assignments.length, 0);
       expect(live.partitions).toBe(sum);
+      const data = live.data();
+      assertNodes(data.nodes);
+      const moves = data.topics.flatMap((topic) => [...topic.moves.values()]);
+      expect(live.unsettled).toBe(moves.filter((move) => !move.settled).length);
+      for (let nodeId = 1; nodeId < 6; nodeId += 1)
+        expect(live.load(nodeId)).toEqual(countedLoad(data.topics, nodeId));
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   );
+});
+
+describe("nodes", () => {
+  const ask = (requestId: string): Command => ({
+    kind: "joinNode",
+    requestId,
+    version: "0.1.0",
+    peer: { host: "h", port: 1 },
+  });
+
+  test("ids are given once, the same request gets the same one, and a removed node's is never given again", () => {
+    const state = clusterOf([null]);
+    expect(do_(state, ask("request-a")).change).toMatchObject({
+      node: { nodeId: 2 },
+      before: null,
+    });
+    expect(do_(state, ask("request-b")).change).toMatchObject({ node: { nodeId: 3 } });
+    expect(do_(state, ask("request-a")).change).toMatchObject({ node: { nodeId: 2 } });
+    expect(state.nodes.size).toBe(3);
+    do_(state, { kind: "removeNode", nodeId: 3 }, 77);
+    expect(state.removedNodes.get(3)).toMatchObject({ nodeId: 3, removedAt: 77 });
+    expect(state.apply(ask("request-b"), 0)).toMatchObject({
+      members: { nodeId: 3, removed: true },
+    });
+    expect(do_(state, ask("request-c")).change).toMatchObject({ node: { nodeId: 4 } });
+    const back: Command = { kind: "registerNode", nodeId: 3, version: "0.1.0" };
+    expect(state.apply(back, 0)).toMatchObject({ code: "policy_violation" });
+    expect(do_(state, { kind: "removeNode", nodeId: 3 }).change).toEqual({ kind: "none" });
+  });
+
+  test("the last node, the last that stays, and a wanted voter are not removed", () => {
+    const one = clusterOf([null]);
+    expect(one.apply({ kind: "removeNode", nodeId: 1 }, 0)).toMatchObject({ ok: false });
+    expect(one.apply({ kind: "drainNode", nodeId: 1 }, 0)).toMatchObject({ ok: false });
+    const two = clusterOf([null, null]);
+    expect(two.apply({ kind: "removeNode", nodeId: 1 }, 0)).toMatchObject({
+      members: { voters: [1] },
+    });
+    do_(two, { kind: "drainNode", nodeId: 1 });
+    expect(two.apply({ kind: "drainNode", nodeId: 2 }, 0)).toMatchObject({ ok: false });
+  });
+
+  test("two voters, four, strangers and doubles are refused, and so is a plan for other voters", () => {
+    const state = clusterOf([null, null, null, null]);
+    const set = (voters: number[], expected = [1]) =>
+      state.apply({ kind: "setControllerVoters", voters, expected }, 0);
+    for (const voters of [[], [1, 2], [1, 2, 3, 4], [1, 1, 2], [1, 2, 9]])
+      expect(set(voters)).toMatchObject({ ok: false, code: "invalid_request" });
+    expect(set([1, 2, 3], [2])).toMatchObject({ code: "precondition_failed" });
+    expect(set([3, 1, 2])).toMatchObject({ ok: true });
+    expect(state.controllerTarget()).toEqual({
+      voters: [1, 2, 3].map((nodeId) => ({ nodeId, incarnation: nodeId })),
+      learners: [{ nodeId: 4, incarnation: 4 }],
+    });
+  });
+
+  test("a deleted topic is remembered until every node that held it has told that it is gone", () => {
+    const state = clusterOf([null, null]);
+    const assignments = [
+      [
+        { nodeId: 1, incarnation: 1 },
+        { nodeId: 2, incarnation: 1 },
+      ],
+    ];
+    do_(state, { kind: "createTopic", name: "a", topicId: id(1), assignments, configs: {} });
+    do_(state, { kind: "deleteTopic", topicId: id(1) });
+    const forget = (nodeId: number): Command => ({
+      kind: "forgetTopics",
+      topicIds: [id(1)],
+      nodeId,
+    });
+    do_(state, forget(1));
+    do_(state, forget(1));
+    expect(state.deleted.get(id(1))?.holders).toEqual([2]);
+    do_(state, { kind: "removeNode", nodeId: 2 });
+    expect(state.deleted.size).toBe(0);
+  });
+
+  test("what a node tells of itself has bounds", () => {
+    const state = clusterOf([null]);
+    const long = "x".repeat(300);
+    for (const told of [{ version: long }, { region: long }, { peer: { host: long, port: 1 } }])
+      expect(state.apply({ ...ask("request-a"), ...told } as Command, 0)).toMatchObject({
+        ok: false,
+      });
+    expect(state.apply(ask("short"), 0)).toMatchObject({ ok: false });
+    expect(state.nodes.size).toBe(1);
+  });
+});
+
+describe("moved replicas", () => {
+  const two = [
+    { nodeId: 1, incarnation: 1 },
+    { nodeId: 2, incarnation: 1 },
+  ];
+  function moved(): ClusterState {
+    const state = clusterOf([null, null, null]);
+    do_(state, { ...create("a", 1), assignments: [two] } as Command);
+    const changes = [{ partition: 0, nodes: [1, 3], expected: [1, 2] }];
+    do_(state, { kind: "assignReplicas", topicId: id(1), changes });
+    return state;
+  }
+  const confirm = (revision: number, voters: Assignment): Command => ({
+    kind: "confirmReplicas",
+    topicId: id(1),
+    partition: 0,
+    revision,
+    voters,
+    learners: [],
+  });
+  const three = { nodeId: 3, incarnation: 4 };
+  const groupId = `${id(1)}/0`;
+
+  test("a node that hears late of a topic begins with the voters that the others began with", () => {
+    const state = moved();
+    expect(birthOf(state, groupId, 1)).toEqual({ incarnation: 1, voters: two });
+    expect(birthOf(state, groupId, 2)).toEqual({ incarnation: 1, voters: two });
+    expect(birthOf(state, groupId, 3)).toEqual({ incarnation: 4, voters: [] });
+    expect(birthOf(state, groupId, 4)).toBeNull();
+    expect(birthOf(state, `${id(1)}/1`, 1)).toBeNull();
+    expect(birthOf(state, "controller", 1)).toBeNull();
+  });
+
+  test("a replica is gone when the leader has told so, and not before", () => {
+    const state = moved();
+    const second = { nodeId: 2, incarnation: 1 };
+    do_(state, confirm(1, two));
+    expect(isGone(state, groupId, second)).toBe(false);
+    do_(state, confirm(1, [two[0], three]));
+    expect(isGone(state, groupId, second)).toBe(true);
+    expect(birthOf(state, groupId, 2)).toBeNull();
+    expect(isGone(state, groupId, two[0])).toBe(false);
+    // From this fold's future, or of a group that it does not know: it may be behind.
+    expect(isGone(state, groupId, { nodeId: 9, incarnation: 99 })).toBe(false);
+    expect(isGone(state, `${id(7)}/0`, second)).toBe(false);
+    expect(state.unsettled).toBe(0);
+  });
+
+  test("a leader that looked before the assignment changed again is not believed", () => {
+    const state = moved();
+    const changes = [{ partition: 0, nodes: [1, 2], expected: [1, 3] }];
+    do_(state, { kind: "assignReplicas", topicId: id(1), changes });
+    expect(state.apply(confirm(1, [two[0]]), 0)).toMatchObject({ code: "precondition_failed" });
+    expect(birthOf(state, groupId, 2)).toEqual({ incarnation: 5, voters: [] });
+    expect(state.topic("a")?.moves.get(0)?.leaving).toEqual([two[1], three]);
+  });
+
+  test("a damaged replica comes back under a fresh incarnation, and only once", () => {
+    const state = moved();
+    const damaged: Command = {
+      kind: "replaceReplica",
+      topicId: id(1),
+      partition: 0,
+      replica: two[0],
+    };
+    do_(state, damaged);
+    expect(do_(state, damaged).change).toEqual({ kind: "none" });
+    expect(state.topic("a")?.assignments[0]).toEqual([{ nodeId: 1, incarnation: 5 }, three]);
+    expect(birthOf(state, groupId, 1)).toEqual({ incarnation: 5, voters: [] });
+  });
+
+  test("another order alone moves nothing", () => {
+    const state = clusterOf([null, null]);
+    do_(state, { ...create("a", 1), assignments: [two] } as Command);
+    const changes = [{ partition: 0, nodes: [2, 1], expected: [1, 2] }];
+    do_(state, { kind: "assignReplicas", topicId: id(1), changes });
+    expect(state.topic("a")?.assignments[0]).toEqual([two[1], two[0]]);
+    expect(state.unsettled).toBe(0);
+  });
+});
+
+test("what one node wrote before there were clusters is read", async () => {
+  const { Packr } = await import("msgpackr");
+  const packr = new Packr({ useRecords: false });
+  const old = [
+    { v: 1, kind: "formatCluster", clusterId: "c" },
+    { v: 1, kind: "registerNode", nodeId: 1, version: "0.1.0" },
+    { v: 1, kind: "createTopic", name: "a", topicId: id(1), assignments: [here], configs: {} },
+    { v: 1, kind: "addPartitions", topicId: id(1), first: 1, assignments: [here] },
+    { v: 1, kind: "createTopic", name: "b", topicId: id(2), assignments: [here], configs: {} },
+    { v: 1, kind: "deleteTopic", topicId: id(2) },
+    { v: 1, kind: "allocateProducerIds", count: 1_000 },
+  ];
+  const folded = new ClusterState();
+  for (const command of old) do_(folded, decodeCommand(packr.pack(command)), 5);
+  expect(folded.controllerVoters).toEqual([1]);
+  const flat = [
+    [1, 1],
+    [1, 1],
+  ];
+  const snapshot = [
+    1,
+    "c",
+    [[1, "0.1.0", 5]],
+    [["a", id(1), 5, flat, {}, [1, 5]]],
+    [[id(2), "b", 1, 5]],
+    1_000,
+  ];
+  expect(encodeState(decodeState(packr.pack(snapshot)))).toEqual(encodeState(folded));
 });
 
 test("a command or snapshot of a newer version halts", async () => {
