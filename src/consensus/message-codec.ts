@@ -1,6 +1,6 @@
 // Raft messages of one group as packets between nodes.
 //
-//   head   | version 1 | type | fields u16 | from | to | fields that are not 0 ... | group id: length, ASCII |
+//   head   | packet kind | type | fields u16 | from | to | fields that are not 0 ... | group id: length, ASCII |
 //          and for MsgApp      | entries | first offset | columns' bytes |
 //          and for MsgSnap     | description's bytes |
 //   body   MsgApp: columns of the entries (entry-columns.ts), then their batches back to back
@@ -24,14 +24,12 @@ import { VarintReader, writeVarlong } from "../bytes/varint.ts";
 import { offset, type Offset } from "../quantities.ts";
 import type { InPacket, OutPacket } from "../transport/transport.ts";
 import { batchPieces, columnsOf, readEntries, releaseBatches } from "./entry-columns.ts";
+import { groupIdCharsMax, readGroupId, writeGroupId } from "./group-id.ts";
 import { nodeOf } from "./identity.ts";
+import { packetKinds } from "./packet-kinds.ts";
 import { malformed, refusePacket, type PacketRefusal } from "./packet-refusal.ts";
 import type { Payload } from "./payload.ts";
 import { describeSnapshot, readSnapshot } from "./snapshot-columns.ts";
-
-export const codecVersion = 1;
-/** A group id is at most this long, in ASCII: its length is one byte. */
-export const groupIdCharsMax = 255;
 
 export interface DecodedMessage {
   readonly ok: true;
@@ -97,7 +95,7 @@ let end = 0;
  *  does not follow the entry before, is a bug. Cost: O(entries), two small allocations and no copy of a batch. */
 export function encodeMessage(groupId: string, message: Message<Payload>): OutPacket {
   writeFields(message);
-  writeGroupId(groupId);
+  end = writeGroupId(scratch, end, groupId);
   if (message.type === "MsgSnap") return snapshotPacket(message.snapshot);
   const { entries } = message;
   if (message.type !== "MsgApp") return { head: scratch.slice(0, end), body: [] };
@@ -121,8 +119,8 @@ export function decodeMessage(
   { from, head, body }: Pick<InPacket, "from" | "head" | "body">,
   { nodeId, slabs }: DecodeContext,
 ): DecodedMessage | PacketRefusal {
-  if (head[0] !== codecVersion) {
-    return refusePacket("version", `version ${codecVersion} is wanted, got ${head[0]}`);
+  if (head[0] !== packetKinds.message) {
+    return refusePacket("version", `layout ${packetKinds.message} is wanted, got ${head[0]}`);
   }
   const type = wireTypes[head[1]] ?? null;
   if (type === null) return refusePacket("type", `type ${head[1]} is unknown`);
@@ -210,7 +208,7 @@ function put(value: number): void {
 function writeFields(message: Message<Payload>): void {
   const number = wireNumbers.get(message.type);
   assert(number !== undefined, () => `${message.type} does not travel between nodes`);
-  scratch[0] = codecVersion;
+  scratch[0] = packetKinds.message;
   scratch[1] = number;
   end = 4;
   put(message.from);
@@ -265,35 +263,4 @@ function readFields(
 function someNegative(message: Message<Payload>): boolean {
   const { term, logTerm, index, commit, vote, rejectHint, context, known, knownTerm } = message;
   return Math.min(term, logTerm, index, commit, vote, rejectHint, context, known, knownTerm) < 0;
-}
-
-function writeGroupId(groupId: string): void {
-  const { length } = groupId;
-  assert(
-    length > 0 && length <= groupIdCharsMax,
-    () => `Group id must have 1 to ${groupIdCharsMax} characters, got ${length}`,
-  );
-  scratch[end++] = length;
-  for (let i = 0; i < length; i += 1) {
-    const char = groupId.charCodeAt(i);
-    assert(isPrintable(char), () => `Group id must be printable ASCII, got ${groupId}`);
-    scratch[end++] = char;
-  }
-}
-
-function readGroupId(reader: VarintReader): string | null {
-  const { bytes, at } = reader;
-  const length = at < reader.end ? bytes[at] : 0;
-  if (length === 0 || length > reader.end - at - 1) return null;
-  let groupId = "";
-  for (let i = at + 1; i <= at + length; i += 1) {
-    if (!isPrintable(bytes[i])) return null;
-    groupId += String.fromCharCode(bytes[i]);
-  }
-  reader.skip(length + 1);
-  return groupId;
-}
-
-function isPrintable(char: number): boolean {
-  return char > 0x20 && char < 0x7f;
 }

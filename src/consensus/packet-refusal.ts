@@ -2,7 +2,7 @@
 
 /** Stable names. */
 export type PacketFault =
-  | "version" // another codec version
+  | "version" // a layout that this version does not know
   | "type" // nothing that travels between nodes
   | "malformed" // cut off, too long, a number out of its range
   | "sender" // its raft id is not of the node that the packet came from

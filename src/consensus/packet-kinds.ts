@@ -1,0 +1,12 @@
+// The first byte of every packet's head: what the packet is, and in which layout. A changed layout takes a new number.
+
+export const packetKinds = {
+  /** message-codec.ts: a Raft message of one group. */
+  message: 1,
+  /** beat.ts: the node lives, and what it leads, in a few bytes. */
+  beat: 2,
+  /** led-pages.ts: "this is what I believe that you lead", as sums. */
+  question: 3,
+  /** led-pages.ts: what the sender leads, where the sums differ. */
+  page: 4,
+} as const;

@@ -1,0 +1,66 @@
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+
+import {
+  campaignSpreadMs,
+  campaignsPerTurn,
+  CampaignPace,
+} from "../../src/consensus/campaign-pace.ts";
+
+describe("campaigns", () => {
+  test("come within the spread, each once, and no more than a turn takes", () => {
+    const pace = new CampaignPace<number>(Math.random);
+    for (let i = 0; i < 5_000; i += 1) pace.add(i, 1_000);
+    const seen = new Set<number>();
+    let now = 1_000;
+    while (pace.size > 0) {
+      const wait = pace.waitMs(now)!;
+      now += wait;
+      const due = pace.due(now);
+      expect(due.length).toBeGreaterThan(0);
+      expect(due.length).toBeLessThanOrEqual(campaignsPerTurn);
+      for (const n of due) {
+        expect(seen.has(n)).toBe(false);
+        seen.add(n);
+      }
+    }
+    expect(seen.size).toBe(5_000);
+    expect(now).toBeLessThanOrEqual(1_000 + campaignSpreadMs + 10);
+    expect(pace.waitMs(now)).toBeNull();
+  });
+
+  test("property: what was cancelled never comes, what was added twice comes once, none is early", () => {
+    const step = fc.record({
+      kind: fc.constantFrom("add", "cancel", "due"),
+      n: fc.nat(5),
+      wait: fc.nat(60),
+      draw: fc.double({ min: 0, max: 0.999, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(fc.array(step), (steps) => {
+        let draw = 0;
+        let now = 0;
+        const model = new Map<number, number>();
+        const pace = new CampaignPace<number>(() => draw);
+        for (const { kind, n, wait, draw: next } of steps) {
+          now += wait;
+          draw = next;
+          if (kind === "add") {
+            pace.add(n, now);
+            if (!model.has(n)) model.set(n, now + draw * campaignSpreadMs);
+          } else if (kind === "cancel") {
+            pace.cancel(n);
+            model.delete(n);
+          } else {
+            for (const due of pace.due(now)) {
+              expect(model.get(due)).toBeLessThanOrEqual(now);
+              model.delete(due);
+            }
+            for (const at of model.values()) expect(at).toBeGreaterThan(now - 10);
+          }
+          expect(pace.size).toBe(model.size);
+        }
+      }),
+    );
+  });
+});
