@@ -274,13 +274,69 @@ export const commands: readonly Command[] = [
     positionals: [],
     summary: "Ask a node how it is",
     about:
-      "Asks a node whether it is ready, and what it holds. The exit code is 1 when it is not ready.",
-    options: ["url", "configFile", "json"],
+      "Asks a node whether it is ready, and what it holds. The exit code is 1 when it is not ready.\n" +
+      "With --watch it goes on, and shows the whole cluster: which nodes are down since when, who leads what, how far the\n" +
+      "others are behind, and how long nobody led when a leader was lost. It asks every node that it hears of, and\n" +
+      "outlives each of them.",
+    options: ["url", "configFile", "watch", "json"],
     examples: [
       ["rivulet status", "the node on this machine"],
+      ["rivulet status --watch", "the cluster, live"],
       ["rivulet status --url http://node-2:7480 --json", "another one, for a script"],
     ],
     load: async () => (await import("./status.ts")).status,
+  },
+  {
+    name: "cluster status",
+    positionals: [],
+    summary: "Show nodes, leaders and who is behind",
+    about:
+      "Shows every node of the cluster, where it is reached and what it leads, the controller, and the partitions that\n" +
+      "have no leader or a replica that is behind. The exit code is 1 when something has no leader.",
+    options: ["url", "configFile", "json"],
+    examples: [
+      ["rivulet cluster status", "for a person"],
+      ["rivulet cluster status --json | jq .nodes", "for a program"],
+    ],
+    load: async () => (await import("./cluster.ts")).clusterStatus,
+  },
+  {
+    name: "cluster add",
+    positionals: [],
+    summary: "Print the command that starts one more node",
+    about:
+      "Prints the command line that starts a new node and lets it join. Nothing is changed: the node joins by itself when\n" +
+      "it is started, and topics without a replication factor of their own are raised to at most three replicas.",
+    options: ["url", "configFile", "json"],
+    examples: [["rivulet cluster add", "the command to paste"]],
+    load: async () => (await import("./cluster.ts")).clusterAdd,
+  },
+  {
+    name: "cluster remove",
+    positionals: ["NODE"],
+    summary: "Remove a node for good",
+    about:
+      "Takes a node out of the cluster: its replicas are placed on the others, and it can never come back with the data\n" +
+      "that it has. For a node that is lost, or that is no longer wanted; a node that only restarts is not removed.",
+    options: ["url", "configFile", "yes", "json"],
+    examples: [
+      ["rivulet cluster remove 3", "a node that is down"],
+      ["rivulet cluster remove 3 --yes", "also when it is up"],
+    ],
+    load: async () => (await import("./cluster.ts")).clusterRemove,
+  },
+  {
+    name: "cluster transfer",
+    positionals: ["NODE"],
+    summary: "Let another node lead a partition, or the controller",
+    about:
+      "Hands a leadership to another voter of the group; writers notice next to nothing. It returns when that node leads.",
+    options: ["url", "configFile", "ofTopic", "partition", "controller", "json"],
+    examples: [
+      ["rivulet cluster transfer 2 --topic orders --partition 0", "a partition"],
+      ["rivulet cluster transfer 2 --controller", "the controller"],
+    ],
+    load: async () => (await import("./cluster.ts")).clusterTransfer,
   },
   {
     name: "completion",

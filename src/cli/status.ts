@@ -1,18 +1,21 @@
-// rivulet status: what a node says of itself.
+// rivulet status: what a node says of itself; --watch is another command behind the same word (watch.ts).
 
+import { byteText } from "./amounts.ts";
 import { Client, isObject } from "./client.ts";
 import type { Call } from "./commands.ts";
 
 /** Numbers of /metrics that tell a person something, and what to call them. */
-const shown: readonly (readonly [metric: string, label: string])[] = [
-  ["rivulet_topics", "topics"],
-  ["rivulet_partitions", "partitions"],
-  ["rivulet_journal_damage", "known damage"],
-  ["rivulet_journal_used_bytes", "bytes on disk"],
-  ["rivulet_disk_free_bytes", "bytes free"],
+const shown: readonly (readonly [metric: string, label: string, text: (n: number) => string])[] = [
+  ["rivulet_topics", "topics", String],
+  ["rivulet_partitions", "partitions", String],
+  ["rivulet_journal_damage", "known damage", String],
+  ["rivulet_journal_used_bytes", "on disk", byteText],
+  ["rivulet_disk_free_bytes", "disk free", byteText],
 ];
 
-export async function status({ options, terminal }: Call): Promise<number> {
+export async function status(call: Call): Promise<number> {
+  const { options, terminal } = call;
+  if (options.watch) return await (await import("./watch.ts")).watch(call);
   const client = new Client(options.url);
   const { json, headers } = await client.ask("/readyz", { accept: [503] });
   const answer = isObject(json) ? json : {};
@@ -42,9 +45,9 @@ function forPerson(
   metrics: ReadonlyMap<string, number>,
 ): string {
   const state = told.ready ? "is ready" : `is not ready: ${told.reason ?? "it does not say why"}`;
-  const rows = shown.flatMap(([metric, label]) => {
+  const rows = shown.flatMap(([metric, label, text]) => {
     const value = metrics.get(metric);
-    return value === undefined ? [] : [`  ${label.padEnd(14)} ${value}`];
+    return value === undefined ? [] : [`  ${label.padEnd(14)} ${text(value)}`];
   });
   return [
     `Node ${told.node ?? "?"} at ${told.url} ${state}`,

@@ -17,6 +17,8 @@ export interface Terminal {
   input(): AsyncIterable<Uint8Array>;
   /** Waits; keeps the process alive meanwhile. */
   pause(ms: number): Promise<void>;
+  /** Size of the terminal that a person reads standard output on; null: it goes elsewhere. */
+  screen(): { readonly columns: number; readonly rows: number } | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A person types the input. */
   readonly typed: boolean;
@@ -39,6 +41,8 @@ export function systemTerminal(): Terminal {
     progress: (line) => void (stderr.isTTY && stderr.write(`\r\x1b[K${line}`)),
     input: () => stdin,
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    screen: () =>
+      stdout.isTTY ? { columns: stdout.columns || 80, rows: stdout.rows || 24 } : null,
     env: process.env,
     typed: stdin.isTTY,
     watched: stderr.isTTY,

@@ -1,6 +1,7 @@
 // rivulet topics: list, create, describe, alter, delete.
 
 import type { Call } from "./commands.ts";
+import { plural } from "./amounts.ts";
 import { Client, isObject, segment } from "./client.ts";
 import { Failure } from "./failure.ts";
 import { nameValues } from "./name-value.ts";
@@ -149,8 +150,4 @@ export async function deleteTopic({ options, positionals, terminal }: Call): Pro
   if (options.json) await terminal.out(`${JSON.stringify({ deleted: name })}\n`);
   else terminal.say(`Deleted ${name}`);
   return 0;
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -15,6 +15,10 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The reader of standard output leaves after this many writes. */
   readonly writesMax?: number;
+  /** Size of the terminal that standard output is; left out: it is none. */
+  readonly screen?: { readonly columns: number; readonly rows: number };
+  /** The reader of standard output has left. */
+  readonly closed?: () => boolean;
   /** Called with everything on standard output after each write. */
   readonly onOut?: (out: string) => void;
   /** Instead of waiting between attempts. */
@@ -31,7 +35,7 @@ export async function runArgs(args: readonly string[], options: RunOptions = {})
   const err: string[] = [];
   const terminal: Terminal = {
     async out(data) {
-      if (out.length === options.writesMax) throw new ClosedPipe();
+      if (out.length === options.writesMax || options.closed?.() === true) throw new ClosedPipe();
       out.push(Buffer.from(data));
       options.onOut?.(Buffer.concat(out).toString());
     },
@@ -39,6 +43,7 @@ export async function runArgs(args: readonly string[], options: RunOptions = {})
     progress: () => undefined,
     input: () => inputOf(options.input ?? ""),
     pause: () => options.onPause?.() ?? Promise.resolve(),
+    screen: () => options.screen ?? null,
     env: options.env ?? {},
     typed: false,
     watched: false,
