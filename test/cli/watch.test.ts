@@ -211,9 +211,9 @@ describe("a watcher", () => {
   });
 });
 
-describe("rivulet status --watch", () => {
-  const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
+const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
 
+describe("rivulet status --watch", () => {
   test("draws a table over itself on a terminal", async () => {
     await using broker = await startBroker();
     await broker.createTopic("orders");
