@@ -13,6 +13,7 @@ import { limits } from "../../src/limits.ts";
 import type { Deadline } from "./deadlines.ts";
 import { undecodable, zlib, type Encoding } from "./content-encoding.ts";
 import type { Services } from "./services.ts";
+import { ZstdPieces } from "./zstd-pieces.ts";
 
 /** Chunks taken ahead while a batch is on its way: the next batch. */
 const aheadBytesMax = 1_048_576;
@@ -146,6 +147,7 @@ class Bomb extends Error {}
 
 function whyBroken(thrown: unknown, encoding: Encoding | null): Refusal {
   if (thrown instanceof Bomb) return refuse("body_too_large", thrown.message);
+  if (encoding !== null && thrown instanceof NotWhole) return undecodable(encoding);
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
   if (encoding !== null && /^(?:Z_|ZSTD|ERR_ZLIB|ZLIB)/.test(code)) return undecodable(encoding);
   return refuse("invalid_request", "The body broke off");
@@ -169,7 +171,9 @@ async function* decoded(
   const { pipeline, Readable } = process.getBuiltinModule("node:stream");
   const decoder = encoding === "gzip" ? zlib().createGunzip() : zlib().createZstdDecompress();
   // What goes wrong on either side ends the iteration below.
-  pipeline(Readable.from(counting(reader, read)), decoder, () => undefined);
+  const source = counting(reader, read);
+  const pieces = encoding === "gzip" ? source : framesOf(source);
+  pipeline(Readable.from(pieces), decoder, () => undefined);
   for await (const chunk of decoder as AsyncIterable<Buffer>) {
     read.decoded += chunk.length;
     if (read.decoded > limits.decodedBytesMax + read.sent * ratioMax) {
@@ -177,6 +181,19 @@ async function* decoded(
     }
     yield chunk;
   }
+}
+
+/** The body ends within a frame, or holds what is none. */
+class NotWhole extends Error {}
+
+async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const pieces = new ZstdPieces();
+  for await (const chunk of chunks) {
+    const cut = pieces.cut(chunk);
+    if (cut === null) throw new NotWhole();
+    yield* cut;
+  }
+  if (!pieces.whole) throw new NotWhole();
 }
 
 async function* counting(

@@ -32,19 +32,25 @@ export function zstdFrames(bytes: Uint8Array): readonly number[] | null {
   return ends.length === 0 ? null : ends;
 }
 
+/** What begins with these (4 or more) bytes. */
+export function zstdMagic(bytes: Uint8Array, start = 0): "frame" | "skippable" | null {
+  const mark = int32At(bytes, start);
+  if (mark === frameMagic) return "frame";
+  return (mark & skippableMask) === skippableMagic ? "skippable" : null;
+}
+
 /** Infinity when the frame is cut off or none begins here. */
 function frameEnd(bytes: Uint8Array, start: number): number {
-  const mark = bytes.length - start < 8 ? 0 : int32At(bytes, start);
-  if ((mark & skippableMask) === skippableMagic)
-    return start + 8 + littleEndian(bytes, start + 4, 4);
-  if (mark !== frameMagic) return Infinity;
+  const kind = bytes.length - start < 8 ? null : zstdMagic(bytes, start);
+  if (kind === "skippable") return start + 8 + littleEndian(bytes, start + 4, 4);
+  if (kind === null) return Infinity;
   const descriptor = bytes[start + 4];
   const checksumBytes = (descriptor & 0x04) === 0 ? 0 : 4;
-  return blocksEnd(bytes, start + 5 + headerRest(descriptor)) + checksumBytes;
+  return blocksEnd(bytes, start + 5 + frameHeaderRest(descriptor)) + checksumBytes;
 }
 
 /** Bytes of the frame header behind its descriptor. */
-function headerRest(descriptor: number): number {
+export function frameHeaderRest(descriptor: number): number {
   const singleSegment = (descriptor & 0x20) !== 0;
   const sizeFlag = descriptor >>> 6;
   // A single segment has no window byte, and says its size in one byte when the flag is 0.

@@ -1,7 +1,8 @@
 // Writing lines: receipts in order, the end told, bounded whatever the caller does.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, createGzip, createZstdCompress, gzipSync, zstdCompressSync } from "node:zlib";
+import type { Gzip, ZstdCompress } from "node:zlib";
 import { limits } from "../../src/limits.ts";
 import { refuse } from "../../src/errors.ts";
 import type { Broker } from "../../src/broker/broker.ts";
@@ -63,6 +64,21 @@ async function summary(body: string): Promise<Line[]> {
 
 const line = (partition: number): string => `{"value":"v","partition":${partition}}\n`;
 const good = (value: string): string => `{"value":${JSON.stringify(value)}}\n`;
+
+/** Two lines compressed, and where a cut leaves exactly the first. */
+async function flushedBetween(
+  encoder: Gzip | ZstdCompress,
+  flush: number,
+): Promise<readonly [Buffer, number]> {
+  const out: Buffer[] = [];
+  encoder.on("data", (bytes: Buffer) => out.push(bytes));
+  encoder.write(good("a"));
+  await new Promise<void>((resolve) => encoder.flush(flush, resolve));
+  const atLine = Buffer.concat(out).length;
+  encoder.end(good("b"));
+  await new Promise((resolve) => encoder.on("end", resolve));
+  return [Buffer.concat(out), atLine];
+}
 
 describe("NDJSON in", () => {
   test("gives a receipt a line in order, then the end", async () => {
@@ -212,10 +228,36 @@ describe("NDJSON in", () => {
       });
       expect([name, told.status, told.json.code]).toEqual([name, 413, "body_too_large"]);
     }
-    const cut = gzipSync(Buffer.from(good("a"))).subarray(0, -4);
-    const told = await node.ask(onPartition, cut, { ...lines, "content-encoding": "gzip" });
-    expect(linesOf(told.text).at(-1)?.error?.code ?? told.json.code).toBe("invalid_request");
   }, 20_000);
+
+  test("a compressed body that breaks off never passes as finished, wherever it was cut", async () => {
+    for (const [name, whole, atLine] of [
+      ["gzip", ...(await flushedBetween(createGzip(), constants.Z_SYNC_FLUSH))],
+      ["zstd", ...(await flushedBetween(createZstdCompress(), constants.ZSTD_e_flush))],
+    ] as const) {
+      const headers = { ...lines, "content-encoding": name };
+      for (const end of [0, 3, atLine, atLine + 2, whole.length - 1]) {
+        const told = await node.ask(onPartition, whole.subarray(0, end), headers);
+        const code = linesOf(told.text).at(-1)?.error?.code ?? told.json.code;
+        expect([name, end, code]).toEqual([name, end, "invalid_request"]);
+      }
+      const told = linesOf((await node.ask(onPartition, whole, headers)).text);
+      expect([name, told.at(-1)]).toEqual([name, { done: true, count: 2 }]);
+    }
+  });
+
+  test("a compressed body of several members is read to its end", async () => {
+    for (const [name, compress] of [
+      ["gzip", gzipSync],
+      ["zstd", zstdCompressSync],
+    ] as const) {
+      const body = Buffer.concat(
+        ["a", "b", "c"].map((value) => compress(Buffer.from(good(value)))),
+      );
+      const answer = await node.ask(onPartition, body, { ...lines, "content-encoding": name });
+      expect([name, linesOf(answer.text).at(-1)]).toEqual([name, { done: true, count: 3 }]);
+    }
+  });
 
   test("a failed partition ends it at its first line, and says whether later lines may be there", async () => {
     verbs.produce = async (request) => {
