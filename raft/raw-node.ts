@@ -98,6 +98,14 @@ export class RawNode<P> {
     return applyConfChange(this.core, entry.change ?? leaveJointChange);
   }
 
+  /** A participant that joins later is told who takes part, before its first entry. False, and no effect, once it knows
+   *  or holds an entry. */
+  adoptConfiguration(state: ConfState): boolean {
+    if (this.core.tracker.ids.length > 0 || this.core.log.lastIndex() > 0) return false;
+    loadConfiguration(this.core, state);
+    return true;
+  }
+
   /** A message of a peer, or a response of a storage message. Never throws on stale, duplicate or foreign ones. */
   step(message: Message<P>): StepResult {
     const facts = messageTypes[message.type];

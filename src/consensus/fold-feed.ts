@@ -19,7 +19,7 @@ import { logIndex, type LogIndex, type ReplicaNumber } from "../quantities.ts";
 import type { World } from "../world.ts";
 import { logStartOf } from "./payload.ts";
 import type { StateMachine } from "./replica.ts";
-import { decodeSnapshot, encodeSnapshot } from "./snapshot-envelope.ts";
+import { decodeSnapshot, encodeSnapshot, type SnapshotEnvelope } from "./snapshot-envelope.ts";
 
 const pageBytesMax = 1024 * 1024;
 const knownKinds: ReadonlySet<number> = new Set(Object.values(entryKinds));
@@ -40,6 +40,8 @@ export class FoldFeed {
   #loaded = false;
   #loading: Promise<void> | null = null;
   #stopped: Fault | null = null;
+  /** Counts installed snapshots: what was read for the state before one is of no use. */
+  #generation = 0;
 
   constructor(parts: FoldFeedParts) {
     this.#parts = parts;
@@ -56,10 +58,27 @@ export class FoldFeed {
   }
 
   /** Committed entries, in order. Left alone while the machine is behind, or when entries without payload came before
-   *  them (a recovered tail): load() reads them from the journal. */
+   *  them (a recovered tail): load() reads them from the journal. Those that a leader's snapshot held are passed over. */
   feed(entries: readonly LogEntry[]): void {
-    if (entries[0].index > this.#applied + 1) this.#loaded = false;
+    const first = entries[0].index;
+    if (first <= this.#applied) {
+      const fresh = entries.filter(({ index }) => index > this.#applied);
+      if (fresh.length > 0) this.feed(fresh);
+      return;
+    }
+    if (first > this.#applied + 1) this.#loaded = false;
     if (this.#loaded && this.#stopped === null) this.#apply(entries);
+  }
+
+  /** A leader's snapshot of `index` is durable: the machine goes on from there. */
+  install(index: LogIndex, { logStart, machine: bytes }: SnapshotEnvelope): void {
+    if (this.#stopped !== null) return;
+    this.#generation += 1;
+    this.#parts.machine.restore(index, bytes);
+    this.#applied = index;
+    this.#restored = true;
+    this.#loaded = true;
+    this.#parts.onLogStart(logStart, index);
   }
 
   /** The machine may have missed something: entries were committed that nobody could feed. */
@@ -100,6 +119,7 @@ export class FoldFeed {
     const state = journal.state(replica);
     const snapshot = state.snapshotIndex === 0 ? null : await journal.readSnapshot(replica);
     if (this.#stopped !== null) throw this.#stopped;
+    if (this.#restored) return;
     this.#restored = true;
     this.#applied = logIndex(state.logStart.index - 1);
     if (snapshot === null) return;
@@ -110,10 +130,12 @@ export class FoldFeed {
   }
 
   async #replayPage(committed: LogIndex): Promise<void> {
+    const generation = this.#generation;
     const page = await this.#read(committed);
     if (page === null) return;
     try {
       if (this.#stopped !== null) throw this.#stopped;
+      if (generation !== this.#generation) return;
       assert(page.entries.length > 0, () => `Replay found no entry at ${this.#applied + 1}`);
       this.#apply(page.entries);
     } finally {
@@ -124,6 +146,7 @@ export class FoldFeed {
   /** Null: a damaged entry was passed over. Its records are lost to readers too, and named; what stands behind it in
    *  the log is whole and must go on being served, so the fold goes on as well. */
   async #read(committed: LogIndex): Promise<ReadResult | null> {
+    const generation = this.#generation;
     const { journal, replica } = this.#parts;
     const from = { index: logIndex(this.#applied + 1) };
     const endIndex = logIndex(committed + 1);
@@ -136,6 +159,7 @@ export class FoldFeed {
         dataOnly: false,
       });
     } catch (error) {
+      if (generation !== this.#generation) return null;
       const damaged = damagedIndex(error);
       if (damaged === null || damaged <= this.#applied) throw error;
       this.#applied = damaged;

@@ -4,11 +4,13 @@
 //                                             committed entries --> state machine
 //   journal: durable --> the core's acknowledgements --> changed replicas
 //
+//   packets of peers --> each replica's step() ------------------------------^    messages to peers --> outbox
+//
 // Promise: one step a replica a turn, in turn, so that a hot replica does not starve the others; a replica with nothing
-// to do costs nothing. Today every group's only voter is this node and no message leaves it (asserted where one would);
-// the place of a transport is beside the journal: HostedReplica.#append hands messages to disk, others to peers.
-// Left to others: what entries mean (partition, cluster).
+// to do costs nothing. A packet for a replica that is not here creates none: the owner is told. Left to others: what
+// entries mean (partition, cluster), who should be here (cluster), packets on their way (transport).
 
+import type { RawNode } from "../../raft/index.ts";
 import { assert } from "../assert.ts";
 import type { SlabPool } from "../bytes/slab.ts";
 import { Fault } from "../errors.ts";
@@ -16,17 +18,29 @@ import type { Journal, ReplicaState } from "../journal/journal.ts";
 import type { ReplicaNumber } from "../quantities.ts";
 import type { World } from "../world.ts";
 import { Admission } from "./admission.ts";
+import { CatchUp } from "./catch-up.ts";
+import { releaseBatches } from "./core-run.ts";
 import { asFault, HostedReplica } from "./hosted-replica.ts";
+import { nodeOf, replicaOf } from "./identity.ts";
+import { decodeMessage } from "./message-codec.ts";
+import type { Payload } from "./payload.ts";
+import { Outbox } from "./outbox.ts";
 import { committedIn } from "./positions.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { InPacket, Lane, Transport } from "../transport/transport.ts";
 import type { Birth, Replica, ReplicaHost, StateMachine } from "./replica.ts";
 import { SnapshotSchedule } from "./snapshot-schedule.ts";
+import { decodeWelcome, isWelcome } from "./welcome.ts";
 
 /** A stop does not wait longer for writes: a disk that is full may take them much later, or never. */
 const closeMsMax = 5_000;
 /** Replicas served in one turn of the event loop; the others wait for the next. */
 const replicasPerTurn = 256;
+/** Raft's tick: an election timeout is 10 to 20 of them, which outlives the pauses of a virtual machine. */
+const tickMs = 100;
+/** The owner hears of a group that is wanted here at most so often, and of so many at a time. */
+const wantedPauseMs = 1_000;
+const wantedMax = 10_000;
 
 export interface HostOptions {
   readonly world: World;
@@ -43,6 +57,8 @@ export interface HostOptions {
    *  incarnation to this node; the message itself is dropped, Raft sends it again. Called at most once a second for the
    *  same (group, incarnation). */
   readonly onWanted?: (groupId: string, incarnation: number) => void;
+  /** Every core that starts, for those who check invariants. */
+  readonly onCore?: (groupId: string, incarnation: number, core: RawNode<Payload>) => void;
 }
 
 /** A host over an open journal. The caller closes the host first, then the journal. Cost: O(replicas), no I/O. */
@@ -61,7 +77,20 @@ export class Host implements ReplicaHost {
   /** A snapshot of some fold is being saved; one at a time. */
   #saving = false;
   #closing: Promise<void> | null = null;
-  readonly #counters = { turns: 0, snapshotsSaved: 0, snapshotsFailed: 0 };
+  readonly #slabs: SlabPool | null;
+  readonly #onWanted: (groupId: string, incarnation: number) => void;
+  /** When the owner was last told of a group that is wanted here. */
+  readonly #wanted = new Map<string, number>();
+  /** Replicas for which time passes. */
+  readonly #ticking = new Set<HostedReplica>();
+  #ticks = false;
+  readonly #counters = {
+    turns: 0,
+    snapshotsSaved: 0,
+    snapshotsFailed: 0,
+    packetsRefused: 0,
+    strangers: 0,
+  };
 
   constructor(options: HostOptions) {
     const { world, journal, nodeId } = options;
@@ -76,9 +105,27 @@ export class Host implements ReplicaHost {
       journal,
       admission: new Admission(journal),
       schedule: new SnapshotSchedule(),
+      outbox: new Outbox(options.transport ?? null),
+      catchUp: new CatchUp(),
       nodeId,
+      undurable: { bytes: 0 },
+      counters: {
+        elections: 0,
+        leadershipsLost: 0,
+        messagesIgnored: 0,
+        snapshotsSent: 0,
+        snapshotsInstalled: 0,
+      },
       changed: (replica) => this.#onChanged(replica),
+      onCore: options.onCore ?? (() => undefined),
+      ticking: (replica) => this.#tickLater(replica),
     };
+    assert(
+      options.transport === undefined || options.slabs !== undefined,
+      "A host with a transport needs slabs for what arrives",
+    );
+    this.#slabs = options.slabs ?? null;
+    this.#onWanted = options.onWanted ?? (() => undefined);
     for (const state of journal.replicas()) {
       this.#numbers.set(state.groupId, state.replica);
       if (state.lastIndex > state.snapshotIndex) this.#context.schedule.recovered(state.replica);
@@ -91,7 +138,7 @@ export class Host implements ReplicaHost {
     const incarnation = birth?.incarnation ?? this.#incarnation;
     const number = this.#journal.createReplica({ groupId, incarnation });
     this.#numbers.set(groupId, number);
-    return this.#host(this.#journal.state(number), machine);
+    return this.#host(this.#journal.state(number), machine, birth);
   }
 
   async open(groupId: string, machine: StateMachine): Promise<Replica> {
@@ -101,8 +148,11 @@ export class Host implements ReplicaHost {
     assert(!this.#replicas.has(number), () => `Group ${groupId} is open already`);
     const state = this.#journal.state(number);
     const commit = committedIn(state);
-    if (commit > state.lastIndex) throw lostTail(state, commit);
     const replica = this.#host(state, machine);
+    if (commit > state.lastIndex && !replica.damaged) {
+      this.#replicas.delete(number);
+      throw lostTail(state, commit);
+    }
     try {
       await replica.recoverTail();
     } catch (error) {
@@ -128,13 +178,33 @@ export class Host implements ReplicaHost {
     for (const replica of this.#replicas.values()) if (replica.role.leader) yield replica;
   }
 
-  onPacket(_packet: InPacket): void {}
+  onPacket(packet: InPacket): void {
+    if (this.#slabs === null || this.#closing !== null) return;
+    if (isWelcome(packet.head)) {
+      this.#onWelcome(packet);
+      return;
+    }
+    const { nodeId } = this.#context;
+    const decoded = decodeMessage(packet, { nodeId, slabs: this.#slabs });
+    if (!decoded.ok) {
+      this.#counters.packetsRefused += 1;
+      return;
+    }
+    const { groupId, message } = decoded;
+    const replica = this.#addressee(groupId, message.to);
+    if (replica === null) releaseBatches(message.entries);
+    else replica.receive(message);
+  }
 
   onUp(_nodeId: number): void {}
 
-  onBroken(_nodeId: number, _lane: Lane): void {}
+  onBroken(nodeId: number, lane: Lane): void {
+    if (lane === "append" || lane === "bulk") this.#unreachable(nodeId);
+  }
 
-  onDown(_nodeId: number): void {}
+  onDown(nodeId: number): void {
+    this.#unreachable(nodeId);
+  }
 
   async remove(groupId: string): Promise<void> {
     const number = this.#numbers.get(groupId);
@@ -167,11 +237,61 @@ export class Host implements ReplicaHost {
     };
   }
 
-  #host(state: ReplicaState, machine: StateMachine): HostedReplica {
+  #host(state: ReplicaState, machine: StateMachine, birth?: Birth): HostedReplica {
     const { replica: number, groupId } = state;
-    const replica = new HostedReplica(this.#context, { number, groupId }, machine);
+    const replica = new HostedReplica(this.#context, { number, groupId }, { machine, birth });
     this.#replicas.set(number, replica);
     return replica;
+  }
+
+  #onWelcome({ from, head }: InPacket): void {
+    const welcome = decodeWelcome(head);
+    if (welcome === null || nodeOf(welcome.from) !== from) this.#counters.packetsRefused += 1;
+    else this.#addressee(welcome.groupId, welcome.to)?.welcome(welcome);
+  }
+
+  /** The replica that a peer means; null: it is not here, and nothing is created for being asked for. */
+  #addressee(groupId: string, raftId: number): HostedReplica | null {
+    const number = this.#numbers.get(groupId);
+    const replica = number === undefined ? undefined : this.#replicas.get(number);
+    if (replica?.raftId === raftId) return replica;
+    this.#counters.strangers += 1;
+    // A former incarnation of what is here: its sender has not heard yet that it was removed.
+    if (replica === undefined || replica.raftId < raftId) this.#tellWanted(groupId, raftId);
+    return null;
+  }
+
+  #tellWanted(groupId: string, raftId: number): void {
+    const { nodeId, incarnation } = replicaOf(raftId);
+    if (nodeId !== this.#context.nodeId) return;
+    const now = this.#context.world.monotonic();
+    const key = `${groupId} ${incarnation}`;
+    if (now - (this.#wanted.get(key) ?? -Infinity) < wantedPauseMs) return;
+    if (this.#wanted.size >= wantedMax) this.#wanted.clear();
+    this.#wanted.set(key, now);
+    this.#onWanted(groupId, incarnation);
+  }
+
+  #unreachable(nodeId: number): void {
+    for (const replica of this.#ticking) replica.unreachable(nodeId);
+  }
+
+  #tickLater(replica: HostedReplica): void {
+    this.#ticking.add(replica);
+    if (this.#ticks || this.#closing !== null) return;
+    this.#ticks = true;
+    this.#context.world.setTimer(tickMs, () => {
+      this.#ticks = false;
+      this.#tick();
+    });
+  }
+
+  /** After a stall once, not as often as was missed: what has arrived meanwhile is stepped first. */
+  #tick(): void {
+    if (this.#closing !== null) return;
+    for (const replica of this.#ticking) if (!replica.tick()) this.#ticking.delete(replica);
+    const [some] = this.#ticking;
+    if (some !== undefined) this.#tickLater(some);
   }
 
   #onChanged(replica: HostedReplica): void {

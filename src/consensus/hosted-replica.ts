@@ -1,20 +1,22 @@
-// One replica on this node: its Raft core, its writes under way, its positions, its state machine.
+// One replica on this node: its Raft core while there is one, its log, its role, and those who wait for it.
 //
-//   cold ---lead(), or a recovered tail---> running ---its own no-op applied, machine loaded---> ready
-//                                             |  ^
-//              a failed flush, lost tail told |  | lead()                      any ---> ended (removed, closed, halted)
-//                                             v  |
-//                                            cold
+//   cold ---first use, first message---> running ---leads, own no-op applied, machine loaded---> ready
+//                                          |  ^
+//           a failed write, lost tail told |  | next use or message           any ---> ended (removed, closed, halted)
+//                                          v  |
+//                                         cold                 damaged, with peers: no core, votes and leads never
 //
 // Promise: one step a turn of the host; what is acknowledged was durable before (the core's own acknowledgement follows
-// the fsync); after a failed flush the core is made anew from what the journal knows to be durable.
-// Left to others: the turn itself (host.ts), replay (fold-feed.ts), when to save state (snapshot-schedule.ts).
+// the fsync); after a failed flush the core is made anew from what the journal knows to be durable. A replica whose term
+// as leader is over tells at once that the fate of what it had proposed is not known.
+// Left to others: the turn itself (host.ts), the log (durable-log.ts), replay (fold-feed.ts), lanes (outbox.ts).
 
-import { RawNode } from "../../raft/index.ts";
-import type { Entry, Message } from "../../raft/types.ts";
+import { isStorageThread, RaftBug } from "../../raft/index.ts";
+import type { Message, OwnEntry } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
 import { Fault, refusalOf, refuse, type Refusal } from "../errors.ts";
-import type { HardState, LogEntry, LogStart } from "../journal/journal.ts";
+import type { LogStart } from "../journal/journal.ts";
+import { limits } from "../limits.ts";
 import {
   logIndex,
   term,
@@ -23,17 +25,22 @@ import {
   type ReplicaNumber,
   type Term,
 } from "../quantities.ts";
-import { decodeConfiguration, encodeConfiguration, soleVoter } from "./configuration.ts";
-import { EntryWindow } from "./entry-window.ts";
-import { FoldFeed } from "./fold-feed.ts";
-import { LeadWaiters } from "./lead-waiters.ts";
+import { CatchUpReads } from "./catch-up.ts";
+import { bornWith, soleVoter } from "./configuration.ts";
+import { CoreRun, releaseBatches } from "./core-run.ts";
+import { DurableLog } from "./durable-log.ts";
+import { nodeOf, raftIdOf, type ReplicaIdentity } from "./identity.ts";
+import { LeadWaiters, ledElsewhere } from "./lead-waiters.ts";
 import { LogStarts } from "./log-starts.ts";
-import { draftBytes, noopPayload, toLogEntry, type Payload } from "./payload.ts";
-import { Positions } from "./positions.ts";
-import { replicaOf, type ReplicaIdentity } from "./identity.ts";
-import { ReplicaStorage } from "./replica-storage.ts";
+import { Membership } from "./membership.ts";
+import { leaveJoint } from "./membership-change.ts";
+import { changePayload, draftBytes, noopPayload, type Payload } from "./payload.ts";
+import { committedIn } from "./positions.ts";
+import { ReadBarriers } from "./read-barriers.ts";
+import { nothingRecovered, readRecovered, type RecoveredEntries } from "./recovered-entries.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type {
+  Birth,
   EntryDraft,
   MemberProgress,
   Members,
@@ -43,120 +50,133 @@ import type {
   Role,
   StateMachine,
 } from "./replica.ts";
-import { hardStateIn } from "./storage-message.ts";
-import { WritesUnderWay, type WriteUnderWay } from "./writes-under-way.ts";
+import { SnapshotSource } from "./snapshot-source.ts";
+import type { Welcome } from "./welcome.ts";
+import type { WriteUnderWay } from "./writes-under-way.ts";
 
 const seedRange = 2 ** 31;
+/** A replica that is used while no leader is known campaigns at once where its group's first voter is, elsewhere after a
+ *  random time of this much: the first voters are where the controller spreads leaders to, and votes do not split. */
+const campaignDelayMsMax = 150;
+/** At most so often for being used: elections that fail are repeated by the core's own timeout. */
+const campaignPauseMs = 1_000;
+
+type Done = { readonly ok: true } | Refusal;
 
 export class HostedReplica implements Replica {
   readonly number: ReplicaNumber;
   readonly groupId: string;
+  readonly identity: ReplicaIdentity;
+  readonly raftId: number;
   readonly #context: ReplicaContext;
   readonly #machine: StateMachine;
-  readonly #window = new EntryWindow();
-  readonly #feed: FoldFeed;
-  readonly #logStarts: LogStarts;
-  readonly #writes: WritesUnderWay;
+  readonly #log: DurableLog;
+  readonly #snapshots: SnapshotSource;
+  readonly #membership: Membership;
+  readonly #waiters: LeadWaiters;
+  readonly #barriers: ReadBarriers;
   /** Null while cold. */
-  #node: RawNode<Payload> | null = null;
+  #run: CoreRun | null = null;
   #role: Role;
   #ready = false;
   /** Why nothing works any more; null while something does. */
   #ended: Fault | null = null;
-  readonly #waiters = new LeadWaiters();
+  /** What this replica once acknowledged is not whole, and it has peers that have it. */
+  #damage: Fault | null = null;
   #wakeWanted = false;
-  /** What the journal was told last; at least what is durable. */
-  #hardState: HardState;
-  readonly #positions: Positions;
+  /** Entries are being read before the core can start. */
+  #starting = false;
+  /** The core shall start as soon as writes of a former one have settled. */
+  #startWanted = false;
+  /** ... and campaign then. */
+  #campaignWanted = false;
+  #campaignedAt = -Infinity;
+  /** What the core is told in the next turn: never from within its own calls. */
+  #later: ((run: CoreRun) => void)[] = [];
 
   constructor(
     context: ReplicaContext,
     identity: { readonly number: ReplicaNumber; readonly groupId: string },
-    machine: StateMachine,
+    of: { readonly machine: StateMachine; readonly birth: Birth | undefined },
   ) {
+    const { world, journal, nodeId } = context;
+    const state = journal.state(identity.number);
     this.#context = context;
-    this.#machine = machine;
+    this.#machine = of.machine;
     this.number = identity.number;
     this.groupId = identity.groupId;
-    const { world, journal } = context;
-    const state = journal.state(this.number);
-    this.#hardState = state.hardState;
-    this.#positions = new Positions(state);
-    // A sole voter is the only leader there can be, also before it campaigned.
-    this.#role = { leader: false, term: state.hardState.term, leaderId: context.nodeId };
-    this.#logStarts = new LogStarts(journal, this.number, () => this.saveSnapshot());
-    this.#feed = new FoldFeed({
-      world,
-      journal,
-      replica: this.number,
-      machine,
-      onLogStart: (start, index) => this.#logStarts.applied(start, index),
-    });
-    this.#writes = new WritesUnderWay(journal, {
+    this.identity = { nodeId, incarnation: state.incarnation };
+    this.raftId = raftIdOf(this.identity);
+    const born = of.birth === undefined ? soleVoter(this.raftId) : bornWith(of.birth);
+    this.#log = new DurableLog({
+      context,
+      ...identity,
+      machine: of.machine,
+      born,
       onDurable: (write) => this.#onDurable(write),
       onFailed: (write, reason) => this.#onFailed(write, reason),
     });
-  }
-
-  get identity(): ReplicaIdentity {
-    return { nodeId: this.#context.nodeId, incarnation: 1 };
-  }
-
-  get members(): Members {
-    const { configuration } = this.#context.journal.state(this.number);
-    if (configuration === null) return { voters: [this.identity], learners: [], joint: false };
-    const { voters, votersOutgoing, learners } = decodeConfiguration(configuration);
-    const both = [...new Set([...voters, ...votersOutgoing])];
-    return {
-      voters: both.map(replicaOf),
-      learners: learners.map(replicaOf),
-      joint: votersOutgoing.length > 0,
-    };
+    this.#snapshots = new SnapshotSource(journal, this.number, this.#log);
+    this.#membership = new Membership(world, this.groupId);
+    this.#waiters = new LeadWaiters(world, this.groupId);
+    this.#barriers = new ReadBarriers(world, this.groupId, () => context.changed(this));
+    // A sole voter is the only leader there can be, also before it campaigned.
+    const leaderId = this.#alone ? nodeId : 0;
+    this.#role = { leader: false, term: state.hardState.term, leaderId };
+    this.#lookForDamage();
   }
 
   get role(): Role {
     return this.#role;
   }
 
+  get members(): Members {
+    return this.#log.configurations.members;
+  }
+
   get ready(): boolean {
     return this.#ready;
   }
 
+  get damaged(): boolean {
+    return this.#damage !== null;
+  }
+
   get commitIndex(): LogIndex {
-    return this.#positions.commitIndex;
+    return this.#log.positions.commitIndex;
   }
 
   get highWatermark(): Offset {
-    return this.#positions.highWatermark;
+    return this.#log.positions.highWatermark;
   }
 
   get confirmedTerm(): Term {
-    return this.#positions.confirmedTerm;
+    return this.#log.positions.confirmedTerm;
   }
 
   get appliedIndex(): LogIndex {
-    return this.#feed.applied;
+    return this.#log.feed.applied;
   }
 
   get lastIndex(): LogIndex {
-    return this.#positions.lastIndex;
+    return this.#log.positions.lastIndex;
   }
 
   get nextOffset(): Offset {
-    return this.#positions.nextOffset;
+    return this.#log.positions.nextOffset;
   }
 
   get logStart(): LogStart {
-    return this.#logStarts.current;
+    return this.#log.starts.current;
   }
 
   /** Nothing is under way: no write, no proposal, no turn's work. */
   get idle(): boolean {
-    return this.#writes.count === 0 && (this.#node === null || !this.#node.hasReady());
+    return this.#log.writes.count === 0 && (this.#run === null || !this.#run.node.hasReady());
   }
 
   clock(): number {
-    return Math.max(this.#context.world.now(), this.#positions.lastTime);
+    return this.#log.clock();
   }
 
   wake(): void {
@@ -174,344 +194,585 @@ export class HostedReplica implements Replica {
 
   propose(draft: EntryDraft, expectedTerm: Term): Proposed | Refusal {
     if (this.#ended !== null) return refusalOf(this.#ended);
-    if (this.#node === null || !this.#ready || this.#role.term !== expectedTerm) {
-      return notLeader(this.groupId, expectedTerm, this.#role);
+    const run = this.#run;
+    if (run === null || !this.#ready || this.#role.term !== expectedTerm) {
+      return this.#notLeader(expectedTerm);
     }
+    const { positions } = this.#log;
     assert(
-      draft.baseOffset === this.#positions.nextOffset,
-      () => `Proposal must begin at offset ${this.#positions.nextOffset}, got ${draft.baseOffset}`,
+      draft.baseOffset === positions.nextOffset,
+      () => `Proposal must begin at offset ${positions.nextOffset}, got ${draft.baseOffset}`,
     );
     const time = Math.max(this.clock(), draft.timeMin ?? 0);
     const data: Payload = { ...draft, time };
     const bytes = draftBytes(draft);
-    const proposed = this.#node.propose(data, bytes);
-    if (!proposed.ok) return notLeader(this.groupId, expectedTerm, this.#role);
+    const proposed = run.node.propose(data, bytes);
+    if (!proposed.ok || proposed.term !== expectedTerm) return this.#notLeader(expectedTerm);
     draft.batch?.retain();
-    this.#track({ ...proposed, type: "normal", data, change: null, bytes }, data);
+    this.#log.track(run, { ...proposed, type: "normal", data, change: null, bytes }, data);
     this.#context.changed(this);
-    return { ok: true, index: this.#positions.lastIndex, term: expectedTerm, time };
+    return { ok: true, index: positions.lastIndex, term: expectedTerm, time };
   }
 
   lead(): Promise<Term> {
     if (this.#ready) return Promise.resolve(this.#role.term);
-    if (this.#ended !== null) return Promise.reject(this.#ended);
+    const hindrance = this.#ended ?? this.#damage ?? this.#ledElsewhere();
+    if (hindrance !== null) return Promise.reject(hindrance);
     const ready = this.#waiters.untilReady();
     this.campaign();
     void this.#load();
     return ready;
   }
 
-  /** A sole voter is the only leader there can be. */
-  async leader(): Promise<number> {
-    await this.lead();
-    return this.#context.nodeId;
+  leader(timeoutMs: number): Promise<number> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    const { leaderId } = this.#role;
+    if (this.#ready || this.#ledElsewhere() !== null) return Promise.resolve(leaderId);
+    const known = this.#waiters.untilLeader(timeoutMs);
+    if (this.#damage === null) this.campaign();
+    void this.#load();
+    return known;
   }
 
-  async readBarrier(): Promise<{ readonly ok: true } | Refusal> {
-    try {
-      await this.lead();
-      return { ok: true };
-    } catch (thrown) {
-      return refusalOf(thrown);
-    }
+  readBarrier(timeoutMs: number): Promise<Done> {
+    const hindrance = this.#ended ?? this.#damage;
+    if (hindrance !== null) return Promise.resolve(refusalOf(hindrance));
+    const passed = this.#barriers.wait(timeoutMs);
+    this.campaign();
+    void this.#load();
+    return passed;
   }
 
   progress(): readonly MemberProgress[] {
-    if (!this.#role.leader) return [];
-    const { identity, lastIndex: matchIndex } = this;
-    return [{ identity, voter: true, matchIndex, behindMs: 0, active: true }];
+    if (this.#run === null || !this.#role.leader) return [];
+    return this.#membership.progress(this.#run.node, this.#log.positions.lastIndex);
   }
 
-  changeMembers(_target: MembersTarget): Promise<{ readonly ok: true } | Refusal> {
-    const detail = `Cannot change the members of ${this.groupId}: this node is alone`;
-    return Promise.resolve(refuse("policy_violation", detail));
+  changeMembers(target: MembersTarget): Promise<Done> {
+    const run = this.#run;
+    if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
+    const planned = this.#membership.plan(this.#log.configurations.state, target);
+    if (planned === null) return Promise.resolve({ ok: true });
+    if ("ok" in planned) return Promise.resolve(planned);
+    const data = changePayload(planned, this.nextOffset, this.clock());
+    const bytes = draftBytes(data);
+    const proposed = run.node.proposeConfChange(planned, { data, bytes });
+    this.#context.changed(this);
+    if (!proposed.ok) return Promise.resolve(this.#membership.refused(proposed.reason));
+    const entry = { ...proposed, type: "confChange", data, change: planned, bytes } as const;
+    this.#log.track(run, entry, data);
+    return this.#membership.untilApplied(proposed.index);
   }
 
-  transferLeadership(toNode: number): Promise<{ readonly ok: true } | Refusal> {
-    const detail = `Cannot hand ${this.groupId} to node ${toNode}: it is no voter of the group`;
-    return Promise.resolve(refuse("invalid_request", detail));
+  transferLeadership(toNode: number): Promise<Done> {
+    const run = this.#run;
+    if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
+    if (toNode === this.identity.nodeId) return Promise.resolve({ ok: true });
+    const to = this.#log.configurations.state.voters.find((id) => nodeOf(id) === toNode);
+    if (to === undefined) {
+      const detail = `Cannot hand ${this.groupId} to node ${toNode}: it is no voter of the group`;
+      return Promise.resolve(refuse("invalid_request", detail));
+    }
+    run.node.transferLeader(to);
+    this.#context.changed(this);
+    return this.#membership.untilLedBy(toNode);
   }
 
-  async advanceLogStart(start: LogStart): Promise<Refusal | { readonly ok: true }> {
+  async advanceLogStart(start: LogStart): Promise<Done> {
     if (this.#ended !== null) return refusalOf(this.#ended);
-    const { index, offset: at } = this.logStart;
-    if (start.index <= index && start.offset <= at) return this.#logStarts.settled();
+    const { starts, positions } = this.#log;
+    const { index, offset: at } = starts.current;
+    if (start.index <= index && start.offset <= at) return starts.settled();
     assert(
-      start.index <= this.#positions.commitIndex + 1 &&
-        start.offset <= this.#positions.highWatermark,
+      start.index <= positions.commitIndex + 1 && start.offset <= positions.highWatermark,
       () => `Log start ${start.offset} (index ${start.index}) must be committed`,
     );
-    const draft = LogStarts.draft(start, this.#positions.nextOffset);
+    const draft = LogStarts.draft(start, positions.nextOffset);
     const proposed = this.propose(draft, this.#role.term);
     if (!proposed.ok) return proposed;
-    return this.#logStarts.waitFor(proposed.index);
+    return starts.waitFor(proposed.index);
   }
 
-  /** Starts the core, unless writes of a former one are still under way: then it starts when they have settled. */
+  /** Starts the core, and an election where no leader is known. */
   campaign(): void {
-    if (this.#node !== null || this.#ended !== null || this.#writes.count > 0) return;
-    const state = this.#context.journal.state(this.number);
-    const { hardState, configuration } = state;
-    const confState =
-      configuration === null ? soleVoter(this.#context.nodeId) : decodeConfiguration(configuration);
-    const storage = new ReplicaStorage({
-      journal: this.#context.journal,
-      replica: this.number,
-      window: this.#window,
-      hardState: { ...hardState, commit: this.#positions.commitIndex },
-      confState,
-    });
-    const seed = Math.floor(this.#context.world.random() * seedRange);
-    const ownData = (): Payload => noopPayload(this.#positions.nextOffset, this.clock());
-    const id = this.#context.nodeId;
-    this.#node = new RawNode({ id, seed, applied: this.#positions.commitIndex, ownData }, storage);
-    this.#node.campaign();
+    const run = this.start();
+    if (run === null) this.#campaignWanted = true;
+    else this.#campaignIfLeaderless(run);
+  }
+
+  /** The core, if it can run now: not while writes of a former one are under way, nor while what the journal holds beyond
+   *  the applied state is being read; then it starts as soon as it can. */
+  start(): CoreRun | null {
+    if (this.#run !== null) return this.#run;
+    if (this.#ended !== null || this.#damage !== null || this.#starting) return null;
+    this.#startWanted = true;
+    if (this.#log.writes.count > 0) return null;
+    const { positions, configurations } = this.#log;
+    const { changes } = configurations;
+    if (changes.length === 0 && (this.#alone || !positions.hasTail)) {
+      return this.#launch(nothingRecovered);
+    }
+    const wanted = { from: positions.commitIndex + 1, end: positions.lastIndex + 1, changes };
+    this.#starting = true;
+    void this.#startWith(readRecovered(this.#context.journal, this.number, wanted));
+    return null;
+  }
+
+  /** A message of a peer, decoded; its batches are held for this call's owner, which is the replica from now on. */
+  receive(message: Message<Payload>): void {
+    if (this.#damage !== null) this.#noteLeader(message);
+    const run = this.#admits(message) ? this.start() : null;
+    if (run === null) {
+      this.#context.counters.messagesIgnored += 1;
+      releaseBatches(message.entries);
+      return;
+    }
+    this.#guarded(() => run.step(message));
     this.#context.changed(this);
   }
 
-  /** Commits what the last run left uncommitted; nothing to do for most. Resolves also when the disk takes no write:
-   *  then the records up to the recorded commit are readable. */
-  async recoverTail(): Promise<void> {
-    if (!this.#positions.hasTail) return;
-    const settled = this.#waiters.untilTail();
-    this.campaign();
-    await settled;
-    if (this.#positions.confirmedTerm === 0) await this.#locateHighWatermark();
+  /** A leader says who takes part, to a replica that joins. */
+  welcome({ index, state }: Welcome): void {
+    if (!this.#log.configurations.unknown) return;
+    const run = this.start();
+    if (run?.node.adoptConfiguration(state) === true) this.#log.configurations.told(index, state);
   }
 
-  /** One step: proposals, then one Ready. True when there is more to do. */
+  /** 100 ms passed. False: nothing of time concerns this replica. */
+  tick(): boolean {
+    const run = this.#run;
+    if (run === null || this.#alone) return false;
+    this.#guarded(() => run.node.tick());
+    if (this.#role.leader) this.#membership.tick(run.node, this.#log.positions.lastIndex);
+    this.#context.changed(this);
+    return true;
+  }
+
+  /** What was sent to replicas on the node may be lost. */
+  unreachable(nodeId: number): void {
+    const run = this.#run;
+    if (run === null || !this.#role.leader) return;
+    for (const id of this.#log.configurations.peersOf(this.raftId)) {
+      if (nodeOf(id) === nodeId) this.#reportUnreachable(id);
+    }
+  }
+
+  /** Commits what the last run of a sole voter left uncommitted, or finds out where the committed records of a replica
+   *  with peers end; nothing to do for most. Resolves also when the disk takes no write: then the records up to the
+   *  recorded commit are readable. */
+  async recoverTail(): Promise<void> {
+    const { positions } = this.#log;
+    if (!positions.hasTail || this.#damage !== null) return;
+    if (this.#alone) {
+      const settled = this.#waiters.untilTail();
+      this.campaign();
+      await settled;
+    }
+    if (positions.confirmedTerm === 0) await this.#locateHighWatermark();
+  }
+
+  /** One step: what waits to be told, proposals, then one Ready. True when there is more to do. */
   turn(): boolean {
     if (this.#wakeWanted) {
       this.#wakeWanted = false;
       this.#machine.onTurn?.();
     }
-    const node = this.#node;
-    if (node === null || !node.hasReady()) return this.#wakeWanted;
-    this.#handle(node);
-    return this.#wakeWanted || (this.#node?.hasReady() ?? false);
+    const run = this.#run;
+    if (run === null) return this.#wakeWanted;
+    if (this.#later.length > 0) this.#tell(run);
+    this.#barriers.ask(() => this.#askRead(run));
+    if (run.node.hasReady()) this.#guarded(() => this.#handle(run));
+    return this.#wakeWanted || this.#later.length > 0 || (this.#run?.node.hasReady() ?? false);
   }
 
   /** Makes the machine's state durable at its applied index. Resolves to that index. */
-  async saveSnapshot(): Promise<LogIndex> {
-    const index = this.#feed.applied;
-    const bytes = this.#feed.snapshot(this.logStart);
-    const { journal, schedule } = this.#context;
-    schedule.saving(this.number, bytes.length);
-    if (index > journal.state(this.number).snapshotIndex) {
-      const hardState = { ...this.#hardState, commit: this.#positions.commitIndex };
-      await this.#writes.write({ replica: this.number, hardState, snapshot: { index, bytes } });
-    }
-    return index;
+  saveSnapshot(): Promise<LogIndex> {
+    return this.#log.save();
   }
 
   /** Loads the machine (if need be) and saves its state. */
   async loadAndSave(): Promise<void> {
-    await this.#feed.load(() => this.#positions.commitIndex);
+    await this.#log.feed.load(() => this.commitIndex);
     if (this.#ended === null) await this.saveSnapshot();
   }
 
   /** The machine has seen everything and its state is newer than the saved one. */
   get unsaved(): boolean {
     const { snapshotIndex } = this.#context.journal.state(this.number);
-    return this.#feed.loaded && this.#feed.applied > snapshotIndex;
+    const { loaded, applied } = this.#log.feed;
+    return loaded && applied > snapshotIndex;
   }
 
   /** Nothing works any more; who waits hears why. Idempotent. */
   end(fault: Fault): void {
     if (this.#ended !== null) return;
     this.#ended = fault;
-    this.#feed.stop(fault);
-    this.#lose(logIndex(this.#positions.commitIndex + 1), fault);
+    this.#log.feed.stop(fault);
+    this.#lose(logIndex(this.commitIndex + 1), fault);
     this.#waiters.failed(fault);
+    this.#barriers.failed(refusalOf(fault));
   }
 
   /** Resolves when no write is under way. */
   settled(): Promise<void> {
-    return this.#writes.settled();
+    return this.#log.writes.settled();
   }
 
-  /** One Ready. A sole voter is elected within campaign(): its term, its vote and its no-op are one write. */
-  #handle(node: RawNode<Payload>): void {
-    const { softState, messages } = node.ready();
-    if (softState !== null) this.#onSoftState(node);
-    for (const message of messages) {
-      if (message.type === "MsgStorageApply") this.#apply(node, message);
-      else this.#append(message);
-    }
+  get #alone(): boolean {
+    return this.#log.configurations.isAlone(this.raftId);
   }
 
-  #append(message: Message<Payload>): void {
-    assert(
-      message.type === "MsgStorageAppend",
-      () => `A sole voter sends nothing, got ${message.type} to ${message.to}`,
-    );
-    this.#adoptOwnEntries(message.entries);
-    const hardState = hardStateIn(message);
-    if (hardState !== null) this.#hardState = hardState;
-    const { responses } = message;
-    if (message.entries.length === 0) {
-      this.#writes.noteCommit(
-        { replica: this.number, ...present("hardState", hardState) },
-        responses,
-      );
-      return;
-    }
-    const entries = message.entries.map((entry) => toLogEntry(entry)!);
-    const write = {
-      replica: this.number,
-      entries,
-      ...present("hardState", hardState),
-      ...present("configuration", this.#firstConfiguration()),
-    };
-    this.#context.schedule.wrote(this.number, entries);
-    this.#writes.enqueue(write, responses);
+  #ledElsewhere(): Fault | null {
+    const { leaderId } = this.#role;
+    const elsewhere = leaderId !== 0 && leaderId !== this.identity.nodeId;
+    return elsewhere ? ledElsewhere(this.groupId, leaderId) : null;
   }
 
-  /** Entries that the core made itself (no-ops) were not seen by propose(). */
-  #adoptOwnEntries(entries: readonly Entry<Payload>[]): void {
-    for (const entry of entries) {
-      if (entry.index > this.#positions.lastIndex) this.#track(entry, entry.data!);
-    }
-  }
-
-  #track(entry: Entry<Payload>, data: Payload): void {
-    this.#window.push(entry);
-    this.#positions.proposed(entry.index, data);
-  }
-
-  /** The configuration is told with the replica's first entries. */
-  #firstConfiguration(): Uint8Array | null {
-    const known = this.#context.journal.state(this.number).configuration !== null;
-    return known ? null : encodeConfiguration(soleVoter(this.#context.nodeId));
-  }
-
-  #onSoftState(node: RawNode<Payload>): void {
-    const { role, lead, term: t } = node.core;
-    this.#role = { leader: role === "leader", term: term(t), leaderId: lead };
-    this.#machine.onRole(this.#role);
-  }
-
-  #apply(node: RawNode<Payload>, message: Message<Payload>): void {
-    const entries: LogEntry[] = [];
-    for (const entry of message.entries) {
-      const known = toLogEntry(entry);
-      if (known !== null) entries.push(known);
-      this.#positions.committed(entry);
-    }
+  async #startWith(reading: Promise<RecoveredEntries>): Promise<void> {
     try {
-      if (entries.length > 0) this.#feed.feed(entries);
-    } catch (error) {
-      this.#halt(error);
+      const recovered = await reading;
+      this.#starting = false;
+      if (this.#ended !== null || this.#damage !== null) return;
+      // A snapshot of the fold may be on its way meanwhile: then it all begins once more when that has settled.
+      if (this.#log.writes.count > 0) return;
+      this.#launch(recovered);
+    } catch (thrown) {
+      this.#starting = false;
+      this.#halt(thrown);
+    }
+  }
+
+  #launch(recovered: RecoveredEntries): CoreRun {
+    const { journal, catchUp, world, ticking } = this.#context;
+    const { positions, configurations, hardState } = this.#log;
+    const first = recovered.get(positions.commitIndex + 1);
+    if (first !== undefined) positions.atLeast(first.baseOffset as Offset);
+    const unapplied = configurations.changes.find((index) => index <= positions.commitIndex);
+    const run = new CoreRun({
+      journal,
+      replica: this.number,
+      raftId: this.raftId,
+      seed: Math.floor(world.random() * seedRange),
+      applied: unapplied === undefined ? positions.commitIndex : unapplied - 1,
+      recovered,
+      hardState: { ...hardState, commit: positions.commitIndex },
+      confState: configurations.state,
+      reads: new CatchUpReads(catchUp, journal, (to) =>
+        this.#inTurn((at) => at.node.entriesFetched(to)),
+      ),
+      snapshot: () => this.#snapshots.take(),
+      ownData: (entry) => this.#ownData(entry),
+    });
+    this.#run = run;
+    this.#context.onCore(this.groupId, this.identity.incarnation, run.node);
+    this.#startWanted = false;
+    if (!this.#alone) ticking(this);
+    if (this.#campaignWanted) this.#campaignIfLeaderless(run);
+    this.#context.changed(this);
+    return run;
+  }
+
+  #ownData({ type }: OwnEntry): Payload {
+    const { nextOffset } = this;
+    if (type === "confChange") return changePayload(leaveJoint, nextOffset, this.clock());
+    return noopPayload(nextOffset, this.clock());
+  }
+
+  #campaignIfLeaderless(run: CoreRun): void {
+    this.#campaignWanted = false;
+    const { core } = run.node;
+    if (core.lead !== 0 || core.role !== "follower") return;
+    const { world } = this.#context;
+    const now = world.monotonic();
+    if (!this.#alone && now - this.#campaignedAt < campaignPauseMs) return;
+    this.#campaignedAt = now;
+    const [first] = this.#log.configurations.state.voters;
+    if (first === this.raftId) {
+      this.#campaignNow(run);
       return;
     }
-    this.#window.dropBelow(this.#positions.commitIndex + 1);
-    for (const response of message.responses) node.step(response);
-    if (this.#feed.loaded) this.#logStarts.cut();
+    world.setTimer(world.random() * campaignDelayMsMax, () => {
+      const leaderless = this.#run === run && core.lead === 0 && core.role === "follower";
+      if (leaderless) this.#campaignNow(run);
+    });
+  }
+
+  #campaignNow(run: CoreRun): void {
+    this.#guarded(() => run.node.campaign());
+    this.#context.changed(this);
+  }
+
+  /** Whether the message may be stepped. A replica that nobody has told who takes part cannot take entries; one that has
+   *  more to write than it should takes none for now: the leader sends them again. */
+  #admits({ type, entries }: Message<Payload>): boolean {
+    if (this.#ended !== null || this.#damage !== null) return false;
+    if (type === "MsgApp" && this.#log.configurations.unknown) return false;
+    return entries.length === 0 || this.#context.undurable.bytes < limits.journalQueueBytesMax;
+  }
+
+  /** A damaged replica has no core, but others on this node want to know who leads. */
+  #noteLeader({ type, from, term: at }: Message<Payload>): void {
+    if (type !== "MsgApp" && type !== "MsgHeartbeat") return;
+    const leaderId = nodeOf(from);
+    if (at < this.#role.term || leaderId === this.#role.leaderId) return;
+    this.#role = { leader: false, term: term(at), leaderId };
+    this.#machine.onRole(this.#role);
+    this.#waiters.ledBy(leaderId);
+  }
+
+  #handle(run: CoreRun): void {
+    const { node, window } = run;
+    const held = run.storage.takeHeld();
+    const { messages, readStates } = node.ready();
+    this.#followRole(run);
+    for (const { request, index } of readStates) this.#barriers.answered(request, index);
+    for (const message of messages) if (!isStorageThread(message.to)) this.#send(run, message);
+    // Messages made before now are on their way, so nothing needs what is applied any more.
+    for (const page of held) page.release();
+    window.dropBelow(this.commitIndex + 1);
+    let due: readonly Message<Payload>[] = [];
+    for (const message of messages) {
+      if (message.type === "MsgStorageAppend") due = this.#log.append(run, message);
+      else if (message.type === "MsgStorageApply") this.#apply(run, message);
+    }
+    run.releaseReceived();
+    this.#deliver(run, due);
+    if (!node.hasReady()) window.dropBelow(this.commitIndex + 1);
+  }
+
+  #apply(run: CoreRun, message: Message<Payload>): void {
+    this.#log.apply(run, message.entries);
+    for (const response of message.responses) run.node.step(response);
+    const { configurations, feed, starts } = this.#log;
+    if (!this.#alone) this.#context.ticking(this);
+    if (feed.loaded) starts.cut();
+    else if (!this.#role.leader) void this.#load();
+    this.#membership.applied(configurations.index, configurations.members.joint);
+    this.#barriers.applied(feed.loaded ? this.commitIndex : 0);
     this.#becomeReady();
   }
 
+  /** Responses whose writes are durable. */
+  #deliver(run: CoreRun, responses: readonly Message<Payload>[]): void {
+    for (const response of responses) {
+      if (response.to === this.raftId) run.node.step(response);
+      else this.#send(run, response);
+    }
+  }
+
+  #send(run: CoreRun, message: Message<Payload>): void {
+    const { outbox, counters } = this.#context;
+    const { type, to } = message;
+    if (type === "MsgSnap") {
+      counters.snapshotsSent += 1;
+      let left = true;
+      const gone = () =>
+        this.#inTurn(({ node }) => node.reportSnapshot(to, left ? "finished" : "failed"));
+      left = outbox.sendSnapshot(this.groupId, message, gone);
+      return;
+    }
+    const behind = type === "MsgApp" && run.storage.isBehind(to, run.node);
+    if (type === "MsgApp" && message.index === 0) this.#sendWelcome(to, behind);
+    const sent = outbox.send(this.groupId, message, behind);
+    if (!sent && type === "MsgApp") this.#reportUnreachable(to);
+  }
+
+  #sendWelcome(to: number, behind: boolean): void {
+    const { index, state } = this.#log.configurations;
+    const welcome = { from: this.raftId, to, index, state };
+    this.#context.outbox.sendWelcome(this.groupId, welcome, behind);
+  }
+
+  #reportUnreachable(to: number): void {
+    this.#inTurn(({ node }) => node.reportUnreachable(to));
+  }
+
+  #inTurn(tell: (run: CoreRun) => void): void {
+    this.#later.push(tell);
+    this.#context.changed(this);
+  }
+
+  #tell(run: CoreRun): void {
+    for (const tell of this.#later.splice(0)) this.#guarded(() => tell(run));
+  }
+
+  #askRead(run: CoreRun): number | null {
+    const asked = run.node.readIndex();
+    return asked.ok ? asked.request : null;
+  }
+
+  #followRole(run: CoreRun): void {
+    const { role, lead, term: at } = run.node.core;
+    const before = this.#role;
+    const leader = role === "leader";
+    const leaderId = this.#alone ? this.identity.nodeId : nodeOf(lead);
+    if (before.leader === leader && before.term === at && before.leaderId === leaderId) return;
+    this.#role = { leader, term: term(at), leaderId };
+    if (leader) this.#begin(before.term);
+    this.#machine.onRole(this.#role);
+    if (before.leader && (!leader || before.term !== at)) this.#deposed();
+    this.#membership.ledBy(leaderId);
+    if (leaderId !== 0 && leaderId !== this.identity.nodeId) this.#waiters.ledBy(leaderId);
+  }
+
+  #begin(before: Term): void {
+    if (before === this.#role.term) return;
+    this.#context.counters.elections += 1;
+    this.#membership.begin(this.#log.positions.lastIndex);
+  }
+
+  /** A new leader may have what was proposed here, or not. */
+  #deposed(): void {
+    const detail = `Another replica of ${this.groupId} leads, or none; what this one had proposed may still commit`;
+    const refusal = refuse("not_leader_or_follower", detail, { sideEffects: "unknown" });
+    this.#context.counters.leadershipsLost += 1;
+    this.#ready = false;
+    this.#log.starts.lost(refusal);
+    this.#membership.lost(refusal);
+    this.#machine.onLost(logIndex(this.commitIndex + 1), refusal);
+  }
+
   #becomeReady(): void {
-    const confirmed = this.#role.leader && this.#positions.confirmedTerm === this.#role.term;
+    const confirmed = this.#role.leader && this.confirmedTerm === this.#role.term;
     if (!confirmed || this.#ready) return;
     this.#waiters.confirmed();
-    if (!this.#feed.loaded) {
-      if (this.#waiters.any) void this.#load();
+    if (!this.#log.feed.loaded) {
+      if (this.#waiters.any || !this.#alone) void this.#load();
       return;
     }
     this.#ready = true;
     this.#machine.onReady(this.#role.term);
-    this.#waiters.ready(this.#role.term);
+    this.#waiters.ready(this.#role.term, this.identity.nodeId);
   }
 
   async #load(): Promise<void> {
     try {
-      await this.#feed.load(() => this.#positions.commitIndex);
+      await this.#log.feed.load(() => this.commitIndex);
     } catch (error) {
       if (this.#ended === null) this.#waiters.failed(error);
       return;
     }
-    this.#logStarts.cut();
+    this.#log.starts.cut();
+    this.#barriers.applied(this.commitIndex);
     this.#becomeReady();
   }
 
   #onDurable(write: WriteUnderWay): void {
-    if (this.#node === null) {
+    const run = this.#run;
+    if (run === null) {
       this.#restartIfWanted();
       return;
     }
-    for (const response of write.responses) this.#node.step(response);
-    this.#machine.onFlushed(write.last.index, write.last.term);
+    if (write.installs !== null) this.#installed(write.installs);
+    this.#guarded(() => this.#deliver(run, write.responses));
+    if (write.last !== null) this.#machine.onFlushed(write.last.index, write.last.term);
     this.#context.changed(this);
+  }
+
+  #installed(installs: NonNullable<WriteUnderWay["installs"]>): void {
+    this.#context.counters.snapshotsInstalled += 1;
+    this.#log.installed(installs);
+    this.#barriers.applied(this.commitIndex);
   }
 
   /** The core believes in entries that are not on the disk. What became durable before is applied, the rest is lost;
    *  the next core begins from the journal's state. */
   #onFailed(write: WriteUnderWay, reason: unknown): void {
-    if (this.#node === null) {
+    const run = this.#run;
+    if (run === null) {
       this.#restartIfWanted();
       return;
     }
     const fault = asFault(reason);
-    while (this.#node.hasReady() && this.#ended === null) this.#applyOnly(this.#node);
+    this.#guarded(() => this.#applyOnly(run));
     if (this.#ended !== null) return;
-    this.#lose(write.first, fault);
+    this.#lose(write.first ?? logIndex(this.commitIndex + 1), fault);
     this.#waiters.failed(fault);
   }
 
   /** The records up to the recorded commit end where the first entry behind it begins. */
   async #locateHighWatermark(): Promise<void> {
-    const from = { index: logIndex(this.#positions.commitIndex + 1) };
+    const from = { index: logIndex(this.commitIndex + 1) };
     const endIndex = logIndex(from.index + 1);
     const request = { replica: this.number, from, endIndex, maxBytes: 1, dataOnly: false };
     const page = await this.#context.journal.read(request);
-    const at = page.entries[0]?.baseOffset ?? this.#positions.highWatermark;
-    this.#positions.atLeast(at);
+    const at = page.entries[0]?.baseOffset ?? this.highWatermark;
+    this.#log.positions.atLeast(at);
     page.release();
   }
 
-  #applyOnly(node: RawNode<Payload>): void {
-    for (const message of node.ready().messages) {
-      if (message.type === "MsgStorageApply") this.#apply(node, message);
+  #applyOnly(run: CoreRun): void {
+    while (run.node.hasReady() && this.#ended === null) {
+      for (const message of run.node.ready().messages) {
+        if (message.type === "MsgStorageApply") this.#apply(run, message);
+      }
     }
   }
 
   /** Steps down, and tells that the entries from `index` on may or may not come to be. */
   #lose(index: LogIndex, fault: Fault): void {
-    const hadCore = this.#node !== null;
-    this.#node = null;
+    const run = this.#run;
+    this.#run = null;
+    this.#later = [];
     this.#ready = false;
-    this.#window.dropFrom(0);
-    this.#feed.unload();
-    const state = this.#context.journal.state(this.number);
-    this.#hardState = state.hardState;
-    this.#positions.fallBackTo(state);
-    this.#role = { ...this.#role, leader: false };
+    run?.end();
+    this.#log.fallBack();
+    const leaderId = this.#alone ? this.identity.nodeId : 0;
+    this.#role = { ...this.#role, leader: false, leaderId };
     const refusal: Refusal = { ...refusalOf(fault), sideEffects: "unknown" };
-    this.#logStarts.lost(refusal);
-    if (hadCore) this.#machine.onRole(this.#role);
+    this.#log.starts.lost(refusal);
+    this.#membership.lost(refusal);
+    if (run !== null) this.#machine.onRole(this.#role);
     this.#machine.onLost(index, refusal);
   }
 
-  /** A campaign was put off until the writes of the former core settled. */
+  /** The core's start was put off until the writes of the former one settled. */
   #restartIfWanted(): void {
     if (this.#waiters.any) this.campaign();
+    else if (this.#startWanted) this.start();
   }
 
-  #halt(error: unknown): void {
-    if (!(error instanceof Fault)) throw error;
-    this.end(error);
+  #lookForDamage(): void {
+    const state = this.#context.journal.state(this.number);
+    const commit = committedIn(state);
+    if (this.#alone || (state.damage.length === 0 && commit <= state.lastIndex)) return;
+    const found =
+      state.damage[0]?.detail ??
+      `entry ${commit} was committed, the log ends at ${state.lastIndex}`;
+    const detail = `Replica ${this.groupId} is damaged and takes no part: ${found}`;
+    this.#damage = new Fault("storage_damaged", detail, { members: { groupId: this.groupId } });
   }
-}
 
-/** {[name]: value}, or nothing when the value is null. */
-function present<K extends string, V>(name: K, value: V | null): { [P in K]?: V } {
-  return value === null ? {} : ({ [name]: value } as { [P in K]: V });
-}
+  /** A broken invariant of the core, or what the log cannot take, ends this replica and no other. */
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      this.#halt(thrown);
+    }
+  }
 
-function notLeader(groupId: string, expected: Term, role: Role): Refusal {
-  const found = role.leader ? `leader of term ${role.term}` : "no leader";
-  const detail = `Cannot append to ${groupId}: leader of term ${expected} is wanted, this replica is ${found}`;
-  return refuse("not_leader_or_follower", detail);
+  #halt(thrown: unknown): void {
+    let fault = thrown;
+    if (thrown instanceof RaftBug) {
+      const detail = `Replica ${this.groupId} takes no further part: ${thrown.message}`;
+      fault = new Fault("storage_damaged", detail, { cause: thrown });
+    }
+    if (!(fault instanceof Fault)) throw fault;
+    if (!this.#alone && fault.code === "storage_damaged") this.#damage = fault;
+    this.end(fault);
+  }
+
+  #notLeader(expected: Term): Refusal {
+    const { leader, term: at, leaderId } = this.#role;
+    const found = leader ? `leader of term ${at}` : "no leader";
+    const detail = `Cannot append to ${this.groupId}: leader of term ${expected} is wanted, this replica is ${found}`;
+    return refuse(
+      "not_leader_or_follower",
+      detail,
+      leader ? {} : { members: { leader: leaderId } },
+    );
+  }
 }
 
 /** What was thrown, as a fault whose effects are not known. */

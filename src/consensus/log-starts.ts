@@ -23,16 +23,22 @@ export class LogStarts {
   readonly #replica: ReplicaNumber;
   /** Makes the machine's state and the commit index durable, at its applied index. */
   readonly #save: () => Promise<LogIndex>;
+  readonly #committed: () => LogIndex;
   #current: LogStart;
   /** Index of the newest log-start entry that was applied. */
   #appliedAt = logIndex(0);
   #cutting = false;
   #waiters: Waiter[] = [];
 
-  constructor(journal: Journal, replica: ReplicaNumber, save: () => Promise<LogIndex>) {
+  constructor(
+    journal: Journal,
+    replica: ReplicaNumber,
+    of: { readonly save: () => Promise<LogIndex>; readonly committed: () => LogIndex },
+  ) {
     this.#journal = journal;
     this.#replica = replica;
-    this.#save = save;
+    this.#save = of.save;
+    this.#committed = of.committed;
     this.#current = journal.state(replica).logStart;
   }
 
@@ -94,8 +100,10 @@ export class LogStarts {
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(refusal);
   }
 
+  /** A start that a leader's snapshot told may lie beyond what is committed here so far: it waits for the entries. */
   #behind(): boolean {
     const { logStart } = this.#journal.state(this.#replica);
+    if (this.#current.index > this.#committed() + 1) return false;
     return logStart.index < this.#current.index || logStart.offset < this.#current.offset;
   }
 

@@ -8,10 +8,11 @@
 import { pack } from "msgpackr/pack";
 import { unpack } from "msgpackr/unpack";
 
-import type { Entry } from "../../raft/types.ts";
+import type { ConfChange, Entry } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";
 import { entryKinds, type LogEntry, type LogStart } from "../journal/journal.ts";
 import { logIndex, offset, term, type Offset } from "../quantities.ts";
+import { encodeChange } from "./membership-change.ts";
 import type { EntryDraft } from "./replica.ts";
 
 /** A draft with its time. */
@@ -27,6 +28,11 @@ export function draftBytes(draft: EntryDraft): number {
 /** A new leader's first entry. It takes no offset. */
 export function noopPayload(baseOffset: Offset, time: number): Payload {
   return { ...emptyDraft(entryKinds.noop, baseOffset, null), time };
+}
+
+/** A change of configuration; it takes no offset. */
+export function changePayload(change: ConfChange, baseOffset: Offset, time: number): Payload {
+  return { ...emptyDraft(entryKinds.config, baseOffset, encodeChange(change)), time };
 }
 
 /** A log-start entry; meta: [offset, index, term of index - 1]. */

@@ -11,6 +11,7 @@ import type { Entry } from "../../raft/types.ts";
 import type { HardState, LogStart, ReplicaState } from "../journal/journal.ts";
 import { logIndex, offset, term, type LogIndex, type Offset, type Term } from "../quantities.ts";
 import type { Payload } from "./payload.ts";
+import type { RecoveredEntry } from "./recovered-entries.ts";
 
 export class Positions {
   commitIndex: LogIndex;
@@ -44,11 +45,28 @@ export class Positions {
     this.lastTime = data.time;
   }
 
-  /** An entry is committed. A recovered one comes without payload, and the no-op behind it tells its offset. */
-  committed({ index, term: at, data }: Entry<Payload>): void {
+  /** An entry is committed. A recovered one comes without payload: its end is told by what was read of it, or by the
+   *  no-op behind it. One that was committed before a restart too changes nothing. */
+  committed({ index, term: at, data }: Entry<Payload>, recovered?: RecoveredEntry): void {
+    if (index < this.commitIndex) return;
     this.commitIndex = logIndex(index);
     this.confirmedTerm = term(at);
-    if (data !== null) this.highWatermark = offset(data.baseOffset + data.offsetCount);
+    if (data !== null) this.atLeast(offset(data.baseOffset + data.offsetCount));
+    else if (recovered !== undefined) this.atLeast(offset(recovered.nextOffset));
+  }
+
+  /** The entry at `index`, which began at this offset, and all behind it are replaced. */
+  cut(index: number, baseOffset: number): void {
+    this.lastIndex = logIndex(index - 1);
+    this.nextOffset = offset(baseOffset);
+  }
+
+  /** The log begins anew behind a leader's snapshot; what it had before is all committed. */
+  installed(start: LogStart): void {
+    this.commitIndex = logIndex(start.index - 1);
+    this.confirmedTerm = start.prevTerm;
+    this.lastIndex = this.commitIndex;
+    this.nextOffset = start.offset;
   }
 
   /** The high watermark is known to be at least here. */
@@ -64,12 +82,16 @@ export class Positions {
   }
 }
 
-/** The commit index that the journal proves: recorded, or covered by a durable snapshot, or below the log start. */
+/** The commit index that the journal proves: recorded, or covered by a durable snapshot, or below the log start. A snapshot
+ *  that the recorded commit does not reach came from a leader, ahead of the entries that it speaks of (a snapshot of the
+ *  own fold is written with its commit index): they follow as ordinary appends, and prove nothing before. */
 export function committedIn(state: {
   readonly hardState: HardState;
   readonly snapshotIndex: LogIndex;
+  readonly lastIndex: LogIndex;
   readonly logStart: LogStart;
 }): LogIndex {
-  const { hardState, snapshotIndex, logStart } = state;
-  return logIndex(Math.max(hardState.commit, snapshotIndex, logStart.index - 1));
+  const { hardState, snapshotIndex, lastIndex, logStart } = state;
+  const covered = snapshotIndex <= lastIndex ? snapshotIndex : 0;
+  return logIndex(Math.max(hardState.commit, covered, logStart.index - 1));
 }

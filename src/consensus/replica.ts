@@ -103,6 +103,9 @@ export interface Replica {
   readonly groupId: string;
   readonly identity: ReplicaIdentity;
   readonly members: Members;
+  /** What this replica once acknowledged is not whole, and others have it: it never votes nor leads, and should be
+   *  replaced by a fresh incarnation. */
+  readonly damaged: boolean;
   readonly role: Role;
   /** True when this replica leads, its own no-op is applied and the state machine has seen everything before it. */
   readonly ready: boolean;

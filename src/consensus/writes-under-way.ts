@@ -8,14 +8,19 @@
 import type { Message } from "../../raft/types.ts";
 import type { HardState, Journal, ReplicaWrite } from "../journal/journal.ts";
 import type { LogIndex, ReplicaNumber, Term } from "../quantities.ts";
+import type { Installation } from "./partition-snapshot.ts";
 import type { Payload } from "./payload.ts";
 
 export interface WriteUnderWay {
-  /** To be stepped when the write is durable. */
+  /** To be stepped or sent when the write is durable. */
   readonly responses: Message<Payload>[];
-  /** Index of the first entry. */
-  readonly first: LogIndex;
-  readonly last: { readonly index: LogIndex; readonly term: Term };
+  /** Index of the first entry; null: a term, a vote or a snapshot alone. */
+  readonly first: LogIndex | null;
+  readonly last: { readonly index: LogIndex; readonly term: Term } | null;
+  /** A leader's snapshot. */
+  readonly installs: Installation | null;
+  /** Bytes of its batches. */
+  readonly bytes: number;
 }
 
 export interface WriteEvents {
@@ -26,8 +31,8 @@ export interface WriteEvents {
 export class WritesUnderWay {
   readonly #journal: Journal;
   readonly #events: WriteEvents;
-  /** Writes of entries, oldest first. */
-  readonly #entries: WriteUnderWay[] = [];
+  /** Writes on which responses rest, oldest first. */
+  readonly #awaited: WriteUnderWay[] = [];
   #count = 0;
   #idle: (() => void)[] = [];
 
@@ -40,33 +45,42 @@ export class WritesUnderWay {
     return this.#count;
   }
 
-  /** Queues entries; exactly one event follows, never within this call. */
+  /** Queues entries, a term, a vote, a leader's snapshot; exactly one event follows, never within this call. */
   enqueue(
-    write: ReplicaWrite & { readonly entries: NonNullable<ReplicaWrite["entries"]> },
-    responses: readonly Message<Payload>[],
-  ): void {
-    const { entries } = write;
-    const last = entries.at(-1)!;
+    write: ReplicaWrite,
+    rests: {
+      readonly responses: readonly Message<Payload>[];
+      readonly installs: Installation | null;
+    },
+  ): WriteUnderWay {
+    const { entries = [] } = write;
+    const last = entries.at(-1);
+    let bytes = 0;
+    for (const { batch } of entries) bytes += batch?.bytes.length ?? 0;
     const underWay: WriteUnderWay = {
-      responses: [...responses],
-      first: entries[0].index,
-      last: { index: last.index, term: last.term },
+      responses: [...rests.responses],
+      first: last === undefined ? null : entries[0].index,
+      last: last === undefined ? null : { index: last.index, term: last.term },
+      installs: rests.installs,
+      bytes,
     };
-    this.#entries.push(underWay);
+    this.#awaited.push(underWay);
     void this.#follow(this.write(write), underWay);
+    return underWay;
   }
 
-  /** A commit index for the journal to remember with its next row; nothing waits for that. Responses that came with it
-   *  speak of entries that are still under way, so they join the newest of those. */
-  noteCommit(
-    write: { readonly replica: ReplicaNumber; readonly hardState?: HardState },
-    responses: readonly Message<Payload>[],
-  ): void {
-    this.#entries.at(-1)?.responses.push(...responses);
-    if (write.hardState === undefined) return;
+  /** A commit index for the journal to remember with its next row; nothing waits for that. */
+  noteCommit(write: { readonly replica: ReplicaNumber; readonly hardState: HardState }): void {
     this.#enqueueOrReject(write).catch(() => {
       // A commit index is a hint: a restart finds it again. A disk that fails is noticed by the next entries.
     });
+  }
+
+  /** Responses that speak of earlier writes join the newest of those. False: all of those are durable. */
+  join(responses: readonly Message<Payload>[]): boolean {
+    const newest = this.#awaited.at(-1);
+    newest?.responses.push(...responses);
+    return newest !== undefined;
   }
 
   /** Queues anything else and settles with it. */
@@ -85,11 +99,11 @@ export class WritesUnderWay {
     try {
       await written;
     } catch (reason) {
-      this.#entries.shift();
+      this.#awaited.shift();
       this.#events.onFailed(underWay, reason);
       return;
     }
-    this.#entries.shift();
+    this.#awaited.shift();
     this.#events.onDurable(underWay);
   }
 

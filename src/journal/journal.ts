@@ -182,6 +182,8 @@ export interface Journal {
   /** From the cache at once, else from a reader. Rejects with storage_damaged when a wanted row is damaged and
    *  nothing whole comes before it. Rows below the log start are refused as offset_out_of_range (Fault). */
   read(request: ReadRequest): ReadResult | Promise<ReadResult>;
+  /** From the cache alone: null where the first wanted entry is not in it. */
+  readCached(request: ReadRequest): ReadResult | null;
   /** Term of an index in [logStart.index - 1, lastIndex], by the epoch table; null outside. */
   term(replica: ReplicaNumber, index: LogIndex): Term | null;
   /** First data entry below endIndex whose maxTimestamp >= timestamp; null when there is none. */

@@ -246,6 +246,10 @@ class OpenJournal implements Journal {
     return this.#reading.read(this.#log(request.replica), request);
   }
 
+  readCached(request: ReadRequest): ReadResult | null {
+    return this.#reading.cached(this.#log(request.replica), request);
+  }
+
   term(replica: ReplicaNumber, index: LogIndex): Term | null {
     return this.#log(replica).termAt(index);
   }

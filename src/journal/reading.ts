@@ -43,6 +43,12 @@ export class Reading {
     return this.#cache.read(log, request) ?? this.#cold(log, request);
   }
 
+  cached(log: ReplicaLog, request: ReadRequest): ReadResult | null {
+    const start = startOf(log, request.from);
+    if (start === null || start instanceof Fault || start.index >= request.endIndex) return null;
+    return this.#cache.read(log, request);
+  }
+
   async #cold(log: ReplicaLog, request: ReadRequest): Promise<ReadResult> {
     let index = 0;
     for (;;) {

@@ -16,6 +16,7 @@ class ScriptedReplica implements Replica {
   readonly number = replicaNumber(0);
   readonly identity = { nodeId: 1, incarnation: 1 };
   readonly members = { voters: [this.identity], learners: [], joint: false };
+  readonly damaged = false;
   readonly role = { leader: true, term: term(1), leaderId: 1 };
   /** A test makes it false; lead() makes it true again. */
   ready = true;

@@ -180,6 +180,10 @@ export class ArrayJournal implements Journal {
     });
   }
 
+  readCached(request: ReadRequest): ReadResult | null {
+    return this.coldReads ? null : this.#read(request);
+  }
+
   term(replica: ReplicaNumber, index: LogIndex): Term | null {
     const { entries, logStart } = this.#log(replica);
     if (index === logStart.index - 1) return logStart.prevTerm;

@@ -1,0 +1,258 @@
+// One replica's log: what the core wants written goes to the journal, what it committed goes to the state machine.
+//
+//   MsgStorageAppend --> entries, term, vote, a leader's snapshot: one write --> durable --> responses
+//   MsgStorageApply  --> configuration, positions, fold --> log start
+//
+// Promise: a term or a vote is written like an entry, and what rests on either is handed back when it is durable; entries
+// of a leader that replace others take them out of every place that knows the log (window, positions, changes) in the
+// same step; an entry that does not begin where the own log ends is refused with storage_damaged before it is written
+// (DESIGN section 4). Left to others: when the core runs, and what follows for its role (hosted-replica.ts).
+
+import type { ConfState, Entry, Message, Snapshot } from "../../raft/types.ts";
+import { Fault } from "../errors.ts";
+import type { HardState, LogEntry } from "../journal/journal.ts";
+import { offset, type LogIndex, type ReplicaNumber } from "../quantities.ts";
+import { Configurations } from "./configurations.ts";
+import type { CoreRun } from "./core-run.ts";
+import { FoldFeed } from "./fold-feed.ts";
+import { LogStarts } from "./log-starts.ts";
+import { openPartitionSnapshot, type Installation } from "./partition-snapshot.ts";
+import { toLogEntry, type Payload } from "./payload.ts";
+import { Positions } from "./positions.ts";
+import type { ReplicaContext } from "./replica-context.ts";
+import type { StateMachine } from "./replica.ts";
+import { hardStateIn } from "./storage-message.ts";
+import { WritesUnderWay, type WriteEvents, type WriteUnderWay } from "./writes-under-way.ts";
+
+export interface DurableLogParts extends WriteEvents {
+  readonly context: ReplicaContext;
+  readonly number: ReplicaNumber;
+  readonly groupId: string;
+  readonly machine: StateMachine;
+  /** The configuration of a replica that has written none yet. */
+  readonly born: ConfState;
+}
+
+export class DurableLog {
+  readonly positions: Positions;
+  readonly configurations: Configurations;
+  readonly feed: FoldFeed;
+  readonly starts: LogStarts;
+  readonly writes: WritesUnderWay;
+  readonly #parts: DurableLogParts;
+  /** What the journal was told last; at least what is durable. */
+  #hardState: HardState;
+
+  constructor(parts: DurableLogParts) {
+    this.#parts = parts;
+    const { context, number: replica, machine, born } = parts;
+    const { world, journal } = context;
+    const state = journal.state(replica);
+    this.#hardState = state.hardState;
+    this.positions = new Positions(state);
+    this.configurations = new Configurations(state.configuration, born);
+    this.starts = new LogStarts(journal, replica, {
+      save: () => this.save(),
+      committed: () => this.positions.commitIndex,
+    });
+    this.feed = new FoldFeed({
+      world,
+      journal,
+      replica,
+      machine,
+      onLogStart: (start, index) => this.starts.applied(start, index),
+    });
+    this.writes = new WritesUnderWay(journal, {
+      onDurable: (write) => this.#settled(write, () => parts.onDurable(write)),
+      onFailed: (write, reason) => this.#settled(write, () => parts.onFailed(write, reason)),
+    });
+  }
+
+  get hardState(): HardState {
+    return this.#hardState;
+  }
+
+  /** The time of the next entry, ms. */
+  clock(): number {
+    return Math.max(this.#parts.context.world.now(), this.positions.lastTime);
+  }
+
+  /** An entry of the own core. */
+  track(run: CoreRun, entry: Entry<Payload>, data: Payload): void {
+    run.window.push(entry);
+    this.positions.proposed(entry.index, data);
+  }
+
+  /** Writes what a MsgStorageAppend asks for. Returns the responses for which nothing has to be waited. Throws Fault
+   *  storage_damaged when the leader's entries do not fit this log. */
+  append(run: CoreRun, message: Message<Payload>): readonly Message<Payload>[] {
+    const { entries, snapshot, responses } = message;
+    const installs = snapshot === null ? null : this.#install(run, snapshot);
+    if (entries.length > 0) this.#adopt(run, entries);
+    const hardState = hardStateIn(message);
+    const { term, vote } = this.#hardState;
+    const counts = hardState !== null && (hardState.term !== term || hardState.vote !== vote);
+    if (hardState !== null) this.#hardState = hardState;
+    if (entries.length > 0 || installs !== null || counts) {
+      this.#write({ entries, hardState, installs, responses });
+      return nothing;
+    }
+    if (hardState !== null) this.writes.noteCommit({ replica: this.#parts.number, hardState });
+    return responses.length === 0 || this.writes.join(responses) ? nothing : responses;
+  }
+
+  /** Runs committed entries on the state machine. Throws Fault storage_damaged for what it cannot apply. */
+  apply(run: CoreRun, entries: readonly Entry<Payload>[]): void {
+    const known: LogEntry[] = [];
+    for (const entry of entries) {
+      if (entry.type === "confChange" && !this.#applyChange(run, entry)) break;
+      const whole = toLogEntry(entry);
+      if (whole !== null) known.push(whole);
+      this.positions.committed(entry, run.recovered.get(entry.index));
+    }
+    if (known.length > 0) this.feed.feed(known);
+    this.#writeConfiguration();
+  }
+
+  /** A leader's snapshot is durable: the machine and the readers go on from there. */
+  installed({ foldIndex, opened, reset }: Installation): void {
+    this.feed.install(foldIndex, opened);
+    this.positions.atLeast(offset(Math.max(reset.offset, opened.logStart.offset)));
+  }
+
+  /** The core is gone: the log ends where the journal says, and whatever was told to it and failed is told again. */
+  fallBack(): void {
+    const state = this.#parts.context.journal.state(this.#parts.number);
+    this.feed.unload();
+    this.#hardState = state.hardState;
+    this.positions.fallBackTo(state);
+    this.configurations.fellBack(state.configuration, state.lastIndex);
+  }
+
+  /** Makes the machine's state durable at its applied index. Resolves to that index. */
+  async save(): Promise<LogIndex> {
+    const { context, number: replica } = this.#parts;
+    const index = this.feed.applied;
+    const bytes = this.feed.snapshot(this.starts.current);
+    context.schedule.saving(replica, bytes.length);
+    const hardState = { ...this.#hardState, commit: this.positions.commitIndex };
+    if (index <= context.journal.state(replica).snapshotIndex) {
+      await this.writes.write({ replica, hardState });
+      return index;
+    }
+    const configuration = this.configurations.toWrite();
+    try {
+      await this.writes.write({
+        replica,
+        hardState,
+        snapshot: { index, bytes },
+        ...present("configuration", configuration),
+      });
+    } catch (error) {
+      if (configuration !== null) this.configurations.unwritten();
+      throw error;
+    }
+    return index;
+  }
+
+  #settled(write: WriteUnderWay, then: () => void): void {
+    this.#parts.context.undurable.bytes -= write.bytes;
+    then();
+  }
+
+  #write(parts: {
+    readonly entries: readonly Entry<Payload>[];
+    readonly hardState: HardState | null;
+    readonly installs: Installation | null;
+    readonly responses: readonly Message<Payload>[];
+  }): void {
+    const { context, number: replica } = this.#parts;
+    const { hardState, installs, responses } = parts;
+    const entries = parts.entries.map((entry) => toLogEntry(entry)!);
+    const write = {
+      replica,
+      ...(entries.length > 0 ? { entries } : {}),
+      ...present("hardState", hardState),
+      ...present("configuration", this.configurations.toWrite()),
+      ...(installs === null ? {} : writeOf(installs)),
+    };
+    if (entries.length > 0) context.schedule.wrote(replica, entries);
+    const { bytes } = this.writes.enqueue(write, { responses, installs });
+    context.undurable.bytes += bytes;
+  }
+
+  /** Takes entries into the places that know the log: proposals are there already, a leader's and the core's own (no-ops,
+   *  the end of a joint configuration) are not. */
+  #adopt(run: CoreRun, entries: readonly Entry<Payload>[]): void {
+    for (const entry of entries) {
+      const mine = !run.takeReceived(entry);
+      if (mine && run.window.at(entry.index)?.term === entry.term) continue;
+      if (entry.index <= this.positions.lastIndex) this.#cut(run, entry.index);
+      const { baseOffset } = entry.data!;
+      if (baseOffset !== this.positions.nextOffset) {
+        if (!mine) entry.data!.batch?.release();
+        throw this.#misfit(entry);
+      }
+      this.track(run, entry, entry.data!);
+    }
+    this.configurations.appended(entries);
+  }
+
+  /** index and everything behind it is replaced. What stands there is not committed, so the window or what was read at
+   *  the start knows it. */
+  #cut(run: CoreRun, index: number): void {
+    const replaced = run.window.at(index)?.data ?? run.recovered.get(index);
+    run.window.dropFrom(index);
+    this.positions.cut(index, replaced?.baseOffset ?? -1);
+  }
+
+  #misfit({ index, term, data }: Entry<Payload>): Fault {
+    const { groupId } = this.#parts;
+    const { nextOffset } = this.positions;
+    const detail =
+      `Cannot append entry ${index} of term ${term} to ${groupId}: it must begin at offset ${nextOffset}, ` +
+      `got ${data!.baseOffset}; this log and the leader's count records differently`;
+    return new Fault("storage_damaged", detail, {
+      members: { groupId, index, offset: nextOffset },
+    });
+  }
+
+  #install(run: CoreRun, snapshot: Snapshot): Installation {
+    const installs = openPartitionSnapshot(snapshot);
+    run.window.dropFrom(0);
+    this.configurations.told(installs.configurationIndex, snapshot.confState);
+    this.positions.installed(installs.reset);
+    return installs;
+  }
+
+  /** False: a snapshot overtakes the entry. A change whose outcome was told before is passed over. */
+  #applyChange(run: CoreRun, entry: Entry<Payload>): boolean {
+    if (entry.index <= this.configurations.index) return true;
+    const state = run.node.applyConfChange(entry);
+    if (state === null) return false;
+    this.configurations.applied(entry.index, state);
+    return true;
+  }
+
+  /** With the next write it would be too late should none follow for long: a start would apply the change once more,
+   *  which is harmless, but only as long as its entry is there. */
+  #writeConfiguration(): void {
+    if (this.configurations.index === 0) return;
+    const configuration = this.configurations.toWrite();
+    if (configuration === null) return;
+    this.writes
+      .write({ replica: this.#parts.number, configuration })
+      .catch(() => this.configurations.unwritten());
+  }
+}
+
+const nothing: readonly Message<Payload>[] = [];
+
+function writeOf({ reset, foldIndex, envelope }: Installation) {
+  return { reset, snapshot: { index: foldIndex, bytes: envelope } };
+}
+
+/** {[name]: value}, or nothing when the value is null. */
+function present<K extends string, V>(name: K, value: V | null): { [P in K]?: V } {
+  return value === null ? {} : ({ [name]: value } as { [P in K]: V });
+}

@@ -1,0 +1,130 @@
+// A leader's view of its members, and those who wait for a change of them or for a transfer of the leadership.
+//
+// Promise: one change at a time; a waiter is settled by the configuration that it wanted, by the end of the term, or (a
+// transfer) by its time. Left to others: changes themselves (raft/), which members there should be (cluster).
+
+import type { RawNode } from "../../raft/index.ts";
+import type { ConfChange, ConfState, ProposalRefusal } from "../../raft/types.ts";
+import { refuse, type Refusal } from "../errors.ts";
+import { logIndex } from "../quantities.ts";
+import type { Timer, World } from "../world.ts";
+import { replicaOf } from "./identity.ts";
+import { MemberLag } from "./member-lag.ts";
+import { changeToward, impossible } from "./membership-change.ts";
+import type { MemberProgress, MembersTarget } from "./replica.ts";
+
+/** The core gives a transfer up after an election timeout. */
+const transferMsMax = 2_500;
+
+type Done = { readonly ok: true } | Refusal;
+
+export class Membership {
+  readonly #world: World;
+  readonly #groupId: string;
+  readonly #lag = new MemberLag();
+  #change: { readonly index: number; readonly resolve: (done: Done) => void } | null = null;
+  #transfer: {
+    readonly to: number;
+    readonly timer: Timer;
+    readonly resolve: (done: Done) => void;
+  } | null = null;
+
+  constructor(world: World, groupId: string) {
+    this.#world = world;
+    this.#groupId = groupId;
+  }
+
+  /** This replica leads from now on. */
+  begin(lastIndex: number): void {
+    this.#lag.begin(this.#world.monotonic(), lastIndex);
+  }
+
+  tick(node: RawNode<unknown>, lastIndex: number): void {
+    this.#lag.tick(this.#world.monotonic(), lastIndex, matchesOf(node));
+  }
+
+  progress(node: RawNode<unknown>, lastIndex: number): readonly MemberProgress[] {
+    const now = this.#world.monotonic();
+    const { tracker, id: own } = node.core;
+    const found: MemberProgress[] = [];
+    for (const [id, { match, isLearner, recentActive }] of tracker.members) {
+      found.push({
+        identity: replicaOf(id),
+        voter: !isLearner,
+        matchIndex: logIndex(match),
+        behindMs: id === own ? 0 : this.#lag.behindMs(id, match, { now, lastIndex }),
+        active: id === own || recentActive,
+      });
+    }
+    return found.toSorted((a, b) => a.identity.nodeId - b.identity.nodeId);
+  }
+
+  /** The change to propose; null when the target is reached; or why there is none. */
+  plan(state: ConfState, target: MembersTarget): ConfChange | Refusal | null {
+    const fault = impossible(target);
+    if (fault !== null) {
+      return refuse("invalid_request", `Cannot change the members of ${this.#groupId}: ${fault}`);
+    }
+    if (this.#change !== null || state.votersOutgoing.length > 0)
+      return this.refused("changeRefused");
+    return changeToward(state, target);
+  }
+
+  refused(reason: ProposalRefusal): Refusal {
+    const detail = `Cannot change the members of ${this.#groupId}`;
+    if (reason === "changeRefused") {
+      return refuse("policy_violation", `${detail}: another change is under way`);
+    }
+    return refuse(
+      "not_leader_or_follower",
+      `${detail}: this replica does not lead, or is handing over`,
+    );
+  }
+
+  untilApplied(index: number): Promise<Done> {
+    return new Promise((resolve) => void (this.#change = { index, resolve }));
+  }
+
+  /** The configuration that the change at `index` made is applied. */
+  applied(index: number, joint: boolean): void {
+    const change = this.#change;
+    if (change === null || joint || index < change.index) return;
+    this.#change = null;
+    change.resolve({ ok: true });
+  }
+
+  untilLedBy(to: number): Promise<Done> {
+    const detail = `Cannot hand ${this.#groupId} to node ${to}`;
+    this.#endTransfer(refuse("policy_violation", `${detail}: another transfer took its place`));
+    return new Promise((resolve) => {
+      const late = `${detail}: it did not take over within ${transferMsMax} ms`;
+      const timer = this.#world.setTimer(transferMsMax, () =>
+        this.#endTransfer(refuse("request_timed_out", late)),
+      );
+      this.#transfer = { to, timer, resolve };
+    });
+  }
+
+  /** Node id of the leader that is known now, 0: none. */
+  ledBy(nodeId: number): void {
+    if (this.#transfer?.to === nodeId) this.#endTransfer({ ok: true });
+  }
+
+  /** The term is over, or the replica. A transfer ends so as well: its outcome comes with the next leader. */
+  lost(refusal: Refusal): void {
+    const change = this.#change;
+    this.#change = null;
+    change?.resolve(refusal);
+  }
+
+  #endTransfer(done: Done): void {
+    const transfer = this.#transfer;
+    this.#transfer = null;
+    transfer?.timer.cancel();
+    transfer?.resolve(done);
+  }
+}
+
+function* matchesOf(node: RawNode<unknown>): Iterable<readonly [number, number]> {
+  for (const [id, { match }] of node.core.tracker.members) yield [id, match];
+}

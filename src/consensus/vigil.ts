@@ -1,0 +1,173 @@
+// What the beats of nodes mean for the replicas of this node: the place where node-watch.ts meets the host.
+//
+//   leader's node gone      --> each replica forgets its leader --(0-150 ms, paced)--> campaigns
+//   leader told             --> the replica hears a heartbeat of that leader
+//   node heard or silent    --> replicas look whether time concerns them (pulse.ts)
+//   this node unfit         --> every leadership is offered to a fit node, again each beat, 256 a beat; no campaigns
+//
+// Promise: nothing here costs anything for a replica at rest; one timer while campaigns wait. Left to others: what a
+// replica's core does when it is told (hosted-replica.ts).
+
+import type { JournalHealth } from "../journal/journal.ts";
+import type { InPacket, Transport } from "../transport/transport.ts";
+import type { Timer, World } from "../world.ts";
+import { CampaignPace } from "./campaign-pace.ts";
+import type { Leadership, Leaderships } from "./leaderships.ts";
+import { beatMs, type PeerView } from "./liveness.ts";
+import type { UnfitReason } from "./node-health.ts";
+import { NodeWatch } from "./node-watch.ts";
+import type { NodeTable } from "./pulse.ts";
+
+/** Leaderships that are offered at a time, and how long until the next are, ms. */
+const offersPerBeat = 256;
+const offerAgainMs = beatMs;
+
+/** What a replica is told. Each is cheap and idempotent, and may be told when it is no longer true. */
+export interface VigilantReplica {
+  /** Its leader's node is gone: forget the leader. True: it may campaign, when campaignDue() is called. */
+  leaderGone(): boolean;
+  /** As good as a heartbeat. */
+  leaderTold(row: Leadership): void;
+  campaignDue(): void;
+  /** Offers the leadership to a voter whose node can lead. "waits": an offer is under way, or nobody can lead. */
+  handOver(canLead: (nodeId: number) => boolean): "offered" | "waits" | "leads not";
+  /** The node table changed. */
+  nodeChanged(nodeId: number): void;
+}
+
+export interface VigilOptions<R extends VigilantReplica> {
+  readonly nodeId: number;
+  readonly world: World;
+  readonly transport: Transport;
+  readonly health: () => Pick<JournalHealth, "state" | "oldestFlushMs">;
+  /** The replica here with this raft id; null: it is not here. */
+  readonly find: (groupId: string, raftId: number) => R | null;
+  /** The open replica of the group. */
+  readonly open: (groupId: string) => R | null;
+  readonly all: () => Iterable<R>;
+}
+
+export class Vigil<R extends VigilantReplica> implements NodeTable {
+  readonly #options: VigilOptions<R>;
+  readonly #watch: NodeWatch;
+  readonly #pace: CampaignPace<R>;
+  #campaigns: Timer | null = null;
+  #offers: Timer | null = null;
+  #stopped = false;
+
+  constructor(options: VigilOptions<R>) {
+    this.#options = options;
+    const { nodeId, world, transport, health, find } = options;
+    this.#pace = new CampaignPace(() => world.random());
+    this.#watch = new NodeWatch({
+      nodeId,
+      world,
+      transport,
+      health,
+      events: {
+        onLeaderGone: (groupIds) => this.#onLeaderGone(groupIds),
+        onLeaderTold: (row) => find(row.groupId, row.member)?.leaderTold(row),
+        onNode: (node) => this.#onNode(node),
+        onFitness: (reason) => this.#onFitness(reason),
+      },
+    });
+  }
+
+  /** Kept current by the replicas. */
+  get leaderships(): Leaderships {
+    return this.#watch.leaderships;
+  }
+
+  /** This node may lead and campaign. */
+  get fit(): boolean {
+    return this.#watch.fit;
+  }
+
+  live(nodeId: number): boolean {
+    return this.#watch.live(nodeId);
+  }
+
+  active(nodeId: number): boolean {
+    return this.#watch.active(nodeId);
+  }
+
+  peers(): PeerView[] {
+    return this.#watch.peers();
+  }
+
+  /** True when the packet was for the watch. */
+  onPacket(packet: InPacket): boolean {
+    return this.#watch.onPacket(packet);
+  }
+
+  /** The first connection begins the watch: a node alone has nobody to tell. */
+  onUp(nodeId: number): void {
+    if (this.#stopped) return;
+    this.#watch.start();
+    this.#watch.onUp(nodeId);
+  }
+
+  onDown(nodeId: number): void {
+    this.#watch.onDown(nodeId);
+  }
+
+  /** The replica is gone. */
+  forget(replica: R, groupId: string): void {
+    this.#pace.cancel(replica);
+    this.leaderships.cease(groupId);
+    this.leaderships.unfollow(groupId);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#watch.stop();
+    this.#campaigns?.cancel();
+    this.#offers?.cancel();
+  }
+
+  metrics(): Readonly<Record<string, number>> {
+    return { ...this.#watch.metrics(), consensus_campaigns_waiting: this.#pace.size };
+  }
+
+  #onLeaderGone(groupIds: readonly string[]): void {
+    const nowMs = this.#options.world.monotonic();
+    for (const groupId of groupIds) {
+      const replica = this.#options.open(groupId);
+      if (replica?.leaderGone() === true) this.#pace.add(replica, nowMs);
+    }
+    this.#planCampaigns();
+  }
+
+  #planCampaigns(): void {
+    const waitMs = this.#pace.waitMs(this.#options.world.monotonic());
+    if (waitMs === null || this.#campaigns !== null || this.#stopped) return;
+    this.#campaigns = this.#options.world.setTimer(waitMs, () => {
+      this.#campaigns = null;
+      for (const replica of this.#pace.due(this.#options.world.monotonic())) replica.campaignDue();
+      this.#planCampaigns();
+    });
+  }
+
+  #onNode(nodeId: number): void {
+    for (const replica of this.#options.all()) replica.nodeChanged(nodeId);
+  }
+
+  #onFitness(reason: UnfitReason | null): void {
+    if (reason !== null) this.#offer();
+  }
+
+  #offer(): void {
+    this.#offers?.cancel();
+    this.#offers = null;
+    if (this.fit || this.#stopped) return;
+    let offered = 0;
+    let leads = false;
+    for (const replica of this.#options.all()) {
+      if (offered === offersPerBeat) break;
+      const outcome = replica.handOver((nodeId) => this.#watch.canLead(nodeId));
+      if (outcome === "offered") offered += 1;
+      leads ||= outcome !== "leads not";
+    }
+    if (leads) this.#offers = this.#options.world.setTimer(offerAgainMs, () => this.#offer());
+  }
+}
