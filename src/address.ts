@@ -18,6 +18,7 @@ export function parseAddress(text: string): Address | null {
   return { host, port, loopback: isLoopback(host) };
 }
 
-function isLoopback(host: string): boolean {
+/** A host that only this machine reaches. */
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
 }

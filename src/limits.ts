@@ -67,6 +67,16 @@ export const limits = {
   packetBodyBytesMax: 32 * MiB,
   /** Packets of one lane that wait here for one peer. */
   laneQueueBytesMax: 64 * MiB,
+  /** A packet goes in fragments of at most this much: four requests of 8 MB at once ended a connection (runtime.md). */
+  fragmentBytesMax: 256 * KiB,
+  /** Bytes of a lane that the peer has not acknowledged. */
+  laneWindowBytes: 4 * MiB,
+  /** Packets of one lane whose fragments are under way together. */
+  openPacketsMax: 8,
+  /** A hello, a question to join and their answers. */
+  helloBytesMax: 64 * KiB,
+  /** Hellos whose lanes have yet to come. */
+  hellosWaitingMax: 1_000,
   /** Questions under way to other nodes, and as many again from them ... */
   callsUnderWayMax: 10_000,
   /** ... and their bytes, each way. */

@@ -219,12 +219,12 @@ class MemoryLink {
   }
 
   state(): LinkState {
-    const oldest = this.#queues.append.waiting[0]?.sentAt ?? this.#now();
+    const oldest = this.#queues.append.waiting[0] as Waiting | undefined;
     return {
       nodeId: this.#to,
       connected: this.connected,
       queuedBytes: lanes.reduce((sum, lane) => sum + this.#queues[lane].bytes, 0),
-      appendStalledMs: this.#now() - oldest,
+      appendStalledMs: oldest === undefined ? 0 : this.#now() - oldest.sentAt,
     };
   }
 

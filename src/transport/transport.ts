@@ -27,6 +27,9 @@ export interface OutPacket {
   readonly body: readonly Uint8Array[];
   /** Called exactly once: the bytes have left, or never will. */
   readonly release?: () => void;
+  /** Packets of one flow keep their order; those of another may pass between the fragments of a long one (over
+   *  limits.fragmentBytesMax). Left out: the packets of the lane without a flow are one flow. */
+  readonly flow?: number | string;
 }
 
 export interface InPacket {

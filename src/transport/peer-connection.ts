@@ -1,0 +1,269 @@
+// One connection to a peer and the lanes on it: made, watched, made again.
+//
+//   idle -> connecting -> open -> broken -> (back-off) -> connecting ...            stop(): from anywhere, for good
+//
+// Promise: while it is open each lane has a sender; when it breaks, everything that waited is released before onBroken().
+// Broken by: the connection's or a lane's end, a fault that the peer told, acknowledgements that make no sense, or none
+// for stallMs. Back-off doubles, with jitter; what goes wrong is logged once until something else goes wrong. Left to
+// others: which connections there are, and what their state means for the node (peer-link.ts).
+
+import { Fault } from "../errors.ts";
+import type { Timer, World } from "../world.ts";
+import type { ChunkPool } from "./chunk-pool.ts";
+import { faultIn, greet, type Greeting } from "./greeting.ts";
+import { seedOf } from "./hello.ts";
+import { Http1Wire } from "./http1-wire.ts";
+import { Http2Wire } from "./http2-wire.ts";
+import { LaneSender } from "./lane-sender.ts";
+import type { PeerAuth } from "./peer-auth.ts";
+import type { PeerLog } from "./peer-log.ts";
+import type { LaneWire, PeerWire, WireTarget } from "./peer-wire.ts";
+import type { Lane } from "./transport.ts";
+
+export interface Pace {
+  /** No acknowledgement for so long while something is under way: broken. Outlives a pause of the machine. */
+  readonly stallMs: number;
+  /** A silent lane says something after so long. */
+  readonly pingMs: number;
+  /** Connecting and hello take at most this. */
+  readonly connectMsMax: number;
+  readonly backOffMsMin: number;
+  readonly backOffMsMax: number;
+  /** After what will not change soon: another cluster, a wrong secret. */
+  readonly refusedMs: number;
+}
+
+export const defaultPace: Pace = {
+  stallMs: 5_000,
+  pingMs: 2_000,
+  connectMsMax: 5_000,
+  backOffMsMin: 50,
+  backOffMsMax: 2_000,
+  refusedMs: 5_000,
+};
+
+export type Protocol = "auto" | "http2" | "http1";
+
+/** What all connections of a node share. */
+export interface Self {
+  readonly world: World;
+  readonly nodeId: number;
+  readonly clusterId: string;
+  readonly bootId: string;
+  readonly auth: PeerAuth;
+  readonly log: PeerLog;
+  readonly pool: ChunkPool;
+  readonly pace: Pace;
+  readonly protocol: Protocol;
+}
+
+export interface ConnectionEvents {
+  /** Its lanes are open, to this process of the peer. */
+  onOpen(bootId: string): void;
+  onBroken(): void;
+}
+
+export class PeerConnection {
+  readonly lanes: readonly Lane[];
+  readonly #self: Self;
+  readonly #peerId: number;
+  readonly #target: WireTarget;
+  readonly #events: ConnectionEvents;
+  readonly #senders = new Map<Lane, LaneSender>();
+  #wire: PeerWire | null = null;
+  #state: "idle" | "connecting" | "open" | "stopped" = "idle";
+  #failures = 0;
+  #logged: string | null = null;
+  #timer: Timer | null = null;
+  /** Attempts in a row in which something was reached that did not speak HTTP/2 to the end. */
+  #deaf = 0;
+  #bootId: string | null = null;
+  /** Why a lane ended before all were open. */
+  #early: Fault | null = null;
+
+  constructor(
+    self: Self,
+    peer: { readonly nodeId: number; readonly target: WireTarget; readonly lanes: readonly Lane[] },
+    events: ConnectionEvents,
+  ) {
+    this.#self = self;
+    this.#peerId = peer.nodeId;
+    this.#target = peer.target;
+    this.lanes = peer.lanes;
+    this.#events = events;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  /** The peer's process at the other end; null while not open. */
+  get bootId(): string | null {
+    return this.#bootId;
+  }
+
+  sender(lane: Lane): LaneSender | undefined {
+    return this.#senders.get(lane);
+  }
+
+  start(): void {
+    void this.#connect();
+  }
+
+  /** Ends it without a word to the owner. Idempotent. */
+  stop(): void {
+    this.#state = "stopped";
+    this.#timer?.cancel();
+    this.#wire?.close();
+    this.#dropLanes();
+  }
+
+  /** Ends it as a fault does. */
+  end(why: Fault): void {
+    if (this.#state === "open") this.#broken(why);
+  }
+
+  /** To be called several times a second: watches and keeps alive. */
+  tick(): void {
+    const { stallMs, pingMs } = this.#self.pace;
+    for (const [lane, sender] of this.#senders) {
+      if (sender.stalledMs > stallMs) {
+        const detail = `Lane ${lane} stalled: an acknowledgement is wanted within ${stallMs} ms`;
+        return this.#broken(new Fault("request_timed_out", detail));
+      }
+      if (sender.silentMs > pingMs) sender.ping();
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const { world, auth, pace } = this.#self;
+    this.#state = "connecting";
+    this.#early = null;
+    const wire = this.#newWire();
+    this.#wire = wire;
+    const late = world.setTimer(pace.connectMsMax, () => wire.close());
+    try {
+      const { clusterId, nodeId, bootId } = this.#self;
+      const who = { purpose: "lanes", clusterId, from: nodeId, to: this.#peerId, bootId } as const;
+      const greeting = await greet(wire, who, { world, auth, target: this.#target });
+      await this.#openLanes(wire, greeting);
+      if (this.#wire !== wire || this.#state !== "connecting") return wire.close();
+      if (this.#early !== null) throw this.#early;
+      this.#opened(wire, greeting.answer.bootId);
+    } catch (thrown) {
+      wire.close();
+      if (this.#wire === wire) this.#failed(wire, faultIn(thrown));
+    } finally {
+      late.cancel();
+    }
+  }
+
+  #newWire(): PeerWire {
+    const { protocol } = this.#self;
+    const http1 = protocol === "http1" || (protocol === "auto" && this.#deaf >= deafMax);
+    return http1 ? new Http1Wire(this.#target) : new Http2Wire(this.#target);
+  }
+
+  async #openLanes(wire: PeerWire, greeting: Greeting): Promise<void> {
+    const { world, pool } = this.#self;
+    const opened = await Promise.all(
+      this.lanes.map(async (lane) => {
+        // Between the answer's head and the sender there may be an acknowledgement: of nothing.
+        let sender: LaneSender | null = null;
+        const laneWire: LaneWire = await wire.openLane(lane, greeting.headersFor(lane), {
+          onAck: (bytes) => {
+            if (sender !== null && !sender.acked(bytes))
+              this.#laneEnded(
+                wire,
+                new Fault("corrupt_message", `Lane ${lane}: no such acknowledgement`),
+              );
+          },
+          onEnd: (why) => this.#laneEnded(wire, why),
+        });
+        sender = new LaneSender({
+          seed: seedOf(greeting.transcript, lane),
+          pool,
+          now: () => world.monotonic(),
+          defer: (fn) => world.defer(fn),
+          write: (bytes) => laneWire.write(bytes),
+        });
+        return [lane, sender] as const;
+      }),
+    );
+    if (this.#wire !== wire) return;
+    for (const [lane, sender] of opened) this.#senders.set(lane, sender);
+  }
+
+  #laneEnded(wire: PeerWire, why: Fault): void {
+    if (this.#wire !== wire) return;
+    if (this.#state === "open") return this.#broken(why);
+    this.#early ??= why;
+    wire.close();
+  }
+
+  #opened(wire: PeerWire, bootId: string): void {
+    const { log } = this.#self;
+    this.#state = "open";
+    this.#bootId = bootId;
+    this.#failures = 0;
+    this.#deaf = 0;
+    const level = this.#logged === null ? "debug" : "info";
+    log.write(level, "Connected to a peer", {
+      node: this.#peerId,
+      lanes: this.lanes.join(","),
+      protocol: wire.protocol,
+    });
+    this.#logged = null;
+    this.#events.onOpen(bootId);
+  }
+
+  #broken(why: Fault): void {
+    const wire = this.#wire;
+    this.#retreat(why);
+    // Only now: the end of the wire is the end of its other lanes, and each would tell.
+    wire?.close();
+    this.#dropLanes();
+    this.#events.onBroken();
+  }
+
+  #failed(wire: PeerWire, why: Fault): void {
+    if (this.#state === "stopped") return;
+    this.#dropLanes();
+    // Something is there that HTTP/2 does not get through: then HTTP/1.1 has its turn, once, and so on.
+    const isDeaf = wire.reached && why.code === "node_unreachable" && this.#deaf < deafMax;
+    this.#deaf = isDeaf ? this.#deaf + 1 : 0;
+    this.#retreat(why);
+  }
+
+  #retreat(why: Fault): void {
+    const { world, pace, log } = this.#self;
+    this.#state = "idle";
+    this.#wire = null;
+    this.#bootId = null;
+    const doubled = Math.min(pace.backOffMsMin * 2 ** this.#failures, pace.backOffMsMax);
+    const longest = lasting.has(why.code) ? pace.refusedMs : doubled;
+    this.#failures += 1;
+    if (this.#logged !== why.code) {
+      this.#logged = why.code;
+      const fields = { node: this.#peerId, lanes: this.lanes.join(","), code: why.code };
+      log.write("warn", "No connection to a peer", { ...fields, detail: why.message });
+    }
+    this.#timer = world.setTimer(longest * (0.5 + world.random() / 2), () => this.start());
+  }
+
+  #dropLanes(): void {
+    for (const sender of this.#senders.values()) sender.close();
+    this.#senders.clear();
+  }
+}
+
+/** So often HTTP/2 is tried; more than once, because a peer that is just starting or ending fails like that too. */
+const deafMax = 3;
+
+/** What a new attempt at once would not change. */
+const lasting: ReadonlySet<string> = new Set([
+  "wrong_cluster",
+  "wrong_node",
+  "replaced_process",
+  "peer_authentication_failed",
+]);

@@ -1,0 +1,81 @@
+// The peer port, on Bun.serve or Deno.serve: HTTP/2 by prior knowledge or by TLS, and HTTP/1.1 on the same port.
+//
+// Promise: a request's body is a stream, and its answer may begin before it ends; a connection on which nothing moves is
+// closed after idleSeconds, lanes are kept alive by their pings. Left to others: the routes.
+
+import type { PeerTls } from "./peer-auth.ts";
+
+export interface PeerServerOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly tls: PeerTls | null;
+  readonly fetch: (request: Request) => Promise<Response>;
+}
+
+export interface PeerServer {
+  readonly port: number;
+  /** Ends every connection. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const idleSeconds = 60;
+
+/** Throws what the runtime throws, e.g. when the port is in use. */
+export function servePeers(options: PeerServerOptions): PeerServer {
+  return "Deno" in globalThis ? serveOnDeno(options) : serveOnBun(options);
+}
+
+function serveOnBun({ host, port, tls, fetch }: PeerServerOptions): PeerServer {
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    http2: true,
+    idleTimeout: idleSeconds,
+    // A lane is one body that never ends.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch,
+    error: () => new Response(null, { status: 500 }),
+    ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+  });
+  return { port: server.port ?? port, stop: () => server.stop(true) };
+}
+
+/** The part of Deno that is used here; the project's types are Bun's. */
+interface DenoRuntime {
+  serve(
+    options: {
+      hostname: string;
+      port: number;
+      signal: AbortSignal;
+      onListen: () => void;
+      onError: () => Response;
+      cert?: string;
+      key?: string;
+    },
+    handler: (request: Request) => Promise<Response>,
+  ): { readonly addr: { readonly port: number }; readonly finished: Promise<void> };
+}
+
+function serveOnDeno({ host, port, tls, fetch }: PeerServerOptions): PeerServer {
+  const { Deno } = globalThis as unknown as { readonly Deno: DenoRuntime };
+  const abort = new AbortController();
+  const server = Deno.serve(
+    {
+      hostname: host,
+      port,
+      signal: abort.signal,
+      onListen: () => undefined,
+      onError: () => new Response(null, { status: 500 }),
+      ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
+    },
+    fetch,
+  );
+  return {
+    port: server.addr.port,
+    async stop() {
+      abort.abort();
+      await server.finished.catch(() => undefined);
+    },
+  };
+}
