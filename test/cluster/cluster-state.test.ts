@@ -1,17 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { decodeState, encodeState } from "../../src/cluster/cluster-snapshot.ts";
-import { birthOf, isGone } from "../../src/cluster/birth.ts";
 import { ClusterState, type TopicState } from "../../src/cluster/cluster-state.ts";
-import {
-  decodeCommand,
-  encodeCommand,
-  type Assignment,
-  type Command,
-} from "../../src/cluster/commands.ts";
+import { decodeCommand, encodeCommand, type Command } from "../../src/cluster/commands.ts";
 import { assertNodes } from "../../src/cluster/node-registry.ts";
 import { limits } from "../../src/limits.ts";
-import { clusterOf, do_, id } from "./states.ts";
+import { do_, id } from "./states.ts";
 
 const here = [{ nodeId: 1, incarnation: 1 }];
 const create = (name: string, n: number, partitions = 1): Command => ({
@@ -22,94 +16,92 @@ const create = (name: string, n: number, partitions = 1): Command => ({
   configs: {},
 });
 
-describe("topics", () => {
-  test("a created topic is found by name and by id", () => {
-    const state = new ClusterState();
-    expect(state.apply(create("orders", 1, 3), 42)).toMatchObject({ ok: true });
-    expect(state.topic("orders")).toMatchObject({ topicId: id(1), createdAt: 42 });
-    expect(state.topicById(id(1))?.assignments).toHaveLength(3);
-    expect(state.partitions).toBe(3);
-  });
+test("a created topic is found by name and by id", () => {
+  const state = new ClusterState();
+  expect(state.apply(create("orders", 1, 3), 42)).toMatchObject({ ok: true });
+  expect(state.topic("orders")).toMatchObject({ topicId: id(1), createdAt: 42 });
+  expect(state.topicById(id(1))?.assignments).toHaveLength(3);
+  expect(state.partitions).toBe(3);
+});
 
-  test("a name can be taken once, and never by a name that collides with it", () => {
-    const state = new ClusterState();
-    state.apply(create("a.b", 1), 0);
-    expect(state.apply(create("a.b", 2), 0)).toMatchObject({ code: "topic_already_exists" });
-    expect(state.apply(create("a_b", 2), 0)).toMatchObject({ code: "invalid_topic_exception" });
-    state.apply({ kind: "deleteTopic", topicId: id(1) }, 0);
-    expect(state.apply(create("a_b", 2), 0)).toMatchObject({ ok: true });
-  });
+test("a name can be taken once, and never by a name that collides with it", () => {
+  const state = new ClusterState();
+  state.apply(create("a.b", 1), 0);
+  expect(state.apply(create("a.b", 2), 0)).toMatchObject({ code: "topic_already_exists" });
+  expect(state.apply(create("a_b", 2), 0)).toMatchObject({ code: "invalid_topic_exception" });
+  state.apply({ kind: "deleteTopic", topicId: id(1) }, 0);
+  expect(state.apply(create("a_b", 2), 0)).toMatchObject({ ok: true });
+});
 
-  test("a deleted topic leaves a note until its replicas are gone", () => {
-    const state = new ClusterState();
-    state.apply(create("a", 1, 2), 0);
-    state.apply({ kind: "deleteTopic", topicId: id(1) }, 7);
-    expect(state.topic("a")).toBeNull();
-    expect(state.topicById(id(1))).toBeNull();
-    expect(state.deleted.get(id(1))).toEqual({
-      topicId: id(1),
-      name: "a",
-      partitions: 2,
-      deletedAt: 7,
-      holders: [1],
-    });
-    expect(state.apply({ kind: "deleteTopic", topicId: id(1) }, 8)).toMatchObject({
-      code: "unknown_topic_or_partition",
-    });
-    state.apply({ kind: "forgetTopics", topicIds: [id(1)] }, 9);
-    expect(state.deleted.size).toBe(0);
+test("a deleted topic leaves a note until its replicas are gone", () => {
+  const state = new ClusterState();
+  state.apply(create("a", 1, 2), 0);
+  state.apply({ kind: "deleteTopic", topicId: id(1) }, 7);
+  expect(state.topic("a")).toBeNull();
+  expect(state.topicById(id(1))).toBeNull();
+  expect(state.deleted.get(id(1))).toEqual({
+    topicId: id(1),
+    name: "a",
+    partitions: 2,
+    deletedAt: 7,
+    holders: [1],
   });
+  expect(state.apply({ kind: "deleteTopic", topicId: id(1) }, 8)).toMatchObject({
+    code: "unknown_topic_or_partition",
+  });
+  state.apply({ kind: "forgetTopics", topicIds: [id(1)] }, 9);
+  expect(state.deleted.size).toBe(0);
+});
 
-  test("partitions are added behind the ones that the proposer saw", () => {
-    const state = new ClusterState();
-    state.apply(create("a", 1, 2), 0);
-    const add = { kind: "addPartitions", topicId: id(1), first: 2, assignments: [here] } as const;
-    expect(state.apply(add, 0)).toMatchObject({ ok: true });
-    expect(state.apply(add, 0)).toMatchObject({ ok: false, code: "invalid_partitions" });
-    expect(state.topic("a")?.assignments).toHaveLength(3);
-  });
+test("partitions are added behind the ones that the proposer saw", () => {
+  const state = new ClusterState();
+  state.apply(create("a", 1, 2), 0);
+  const add = { kind: "addPartitions", topicId: id(1), first: 2, assignments: [here] } as const;
+  expect(state.apply(add, 0)).toMatchObject({ ok: true });
+  expect(state.apply(add, 0)).toMatchObject({ ok: false, code: "invalid_partitions" });
+  expect(state.topic("a")?.assignments).toHaveLength(3);
+});
 
-  test("earlier counts are remembered while an idempotency key may have been placed by them", () => {
-    let state = new ClusterState();
-    state.apply(create("a", 1, 2), 0);
-    const grow = (first: number, time: number) =>
-      state.apply({ kind: "addPartitions", topicId: id(1), first, assignments: [here] }, time);
-    const age = limits.idempotencyKeyAgeMsMax;
-    grow(2, 10);
-    grow(3, age);
-    state = decodeState(encodeState(state));
-    const second = { partitions: 3, until: age };
-    expect(state.topic("a")?.earlierCounts).toEqual([{ partitions: 2, until: 10 }, second]);
-    grow(4, age + 10);
-    expect(state.topic("a")?.earlierCounts).toEqual([second, { partitions: 4, until: age + 10 }]);
-  });
+test("earlier counts are remembered while an idempotency key may have been placed by them", () => {
+  let state = new ClusterState();
+  state.apply(create("a", 1, 2), 0);
+  const grow = (first: number, time: number) =>
+    state.apply({ kind: "addPartitions", topicId: id(1), first, assignments: [here] }, time);
+  const age = limits.idempotencyKeyAgeMsMax;
+  grow(2, 10);
+  grow(3, age);
+  state = decodeState(encodeState(state));
+  const second = { partitions: 3, until: age };
+  expect(state.topic("a")?.earlierCounts).toEqual([{ partitions: 2, until: 10 }, second]);
+  grow(4, age + 10);
+  expect(state.topic("a")?.earlierCounts).toEqual([second, { partitions: 4, until: age + 10 }]);
+});
 
-  test("the node's limit of partitions holds", () => {
-    const state = new ClusterState();
-    state.apply(create("a", 1, limits.partitionsPerNodeMax), 0);
-    expect(state.apply(create("b", 2), 0)).toMatchObject({ code: "invalid_partitions" });
-  });
+test("the node's limit of partitions holds", () => {
+  const state = new ClusterState();
+  state.apply(create("a", 1, limits.partitionsPerNodeMax), 0);
+  expect(state.apply(create("b", 2), 0)).toMatchObject({ code: "invalid_partitions" });
+});
 
-  test("who holds a topic's state does not see it change", () => {
-    const state = new ClusterState();
-    state.apply(create("a", 1), 0);
-    const held = state.topic("a")!;
-    state.apply(
-      { kind: "alterConfigs", topicId: id(1), changes: { "retention.ms": "1", "flush.ms": null } },
-      0,
-    );
-    expect(held.configs).toEqual({});
-    expect(state.topic("a")?.configs).toEqual({ "retention.ms": "1" });
-  });
+test("who holds a topic's state does not see it change", () => {
+  const state = new ClusterState();
+  state.apply(create("a", 1), 0);
+  const held = state.topic("a")!;
+  state.apply(
+    { kind: "alterConfigs", topicId: id(1), changes: { "retention.ms": "1", "flush.ms": null } },
+    0,
+  );
+  expect(held.configs).toEqual({});
+  expect(state.topic("a")?.configs).toEqual({ "retention.ms": "1" });
+});
 
-  test("names stay in code point order", () => {
-    const state = new ClusterState();
-    ["b", "a", "Z", "a.b", "_", "a-"].forEach((name, n) => state.apply(create(name, n), 0));
-    state.apply({ kind: "deleteTopic", topicId: id(1) }, 0);
-    expect(state.names).toEqual(["Z", "_", "a-", "a.b", "b"]);
-    expect(state.position("a.b")).toBe(3);
-    expect(state.position("zz")).toBe(5);
-  });
+test("names stay in code point order", () => {
+  const state = new ClusterState();
+  ["b", "a", "Z", "a.b", "_", "a-"].forEach((name, n) => state.apply(create(name, n), 0));
+  state.apply({ kind: "deleteTopic", topicId: id(1) }, 0);
+  expect(state.names).toEqual(["Z", "_", "a-", "a.b", "b"]);
+  expect(state.position("a.b")).toBe(3);
+  expect(state.position("zz")).toBe(5);
 });
 
 test("producer ids are handed out in blocks that never overlap", () => {
@@ -233,175 +225,6 @@ test("the fold of the log equals the live state, from the start and from any sna
     }),
     { numRuns: 500 },
   );
-});
-
-describe("nodes", () => {
-  const ask = (requestId: string): Command => ({
-    kind: "joinNode",
-    requestId,
-    version: "0.1.0",
-    peer: { host: "h", port: 1 },
-  });
-
-  test("ids are given once, the same request gets the same one, and a removed node's is never given again", () => {
-    const state = clusterOf([null]);
-    expect(do_(state, ask("request-a")).change).toMatchObject({
-      node: { nodeId: 2 },
-      before: null,
-    });
-    expect(do_(state, ask("request-b")).change).toMatchObject({ node: { nodeId: 3 } });
-    expect(do_(state, ask("request-a")).change).toMatchObject({ node: { nodeId: 2 } });
-    expect(state.nodes.size).toBe(3);
-    do_(state, { kind: "removeNode", nodeId: 3 }, 77);
-    expect(state.removedNodes.get(3)).toMatchObject({ nodeId: 3, removedAt: 77 });
-    expect(state.apply(ask("request-b"), 0)).toMatchObject({
-      members: { nodeId: 3, removed: true },
-    });
-    expect(do_(state, ask("request-c")).change).toMatchObject({ node: { nodeId: 4 } });
-    const back: Command = { kind: "registerNode", nodeId: 3, version: "0.1.0" };
-    expect(state.apply(back, 0)).toMatchObject({ code: "policy_violation" });
-    expect(do_(state, { kind: "removeNode", nodeId: 3 }).change).toEqual({ kind: "none" });
-  });
-
-  test("the last node, the last that stays, and a wanted voter are not removed", () => {
-    const one = clusterOf([null]);
-    expect(one.apply({ kind: "removeNode", nodeId: 1 }, 0)).toMatchObject({ ok: false });
-    expect(one.apply({ kind: "drainNode", nodeId: 1 }, 0)).toMatchObject({ ok: false });
-    const two = clusterOf([null, null]);
-    expect(two.apply({ kind: "removeNode", nodeId: 1 }, 0)).toMatchObject({
-      members: { voters: [1] },
-    });
-    do_(two, { kind: "drainNode", nodeId: 1 });
-    expect(two.apply({ kind: "drainNode", nodeId: 2 }, 0)).toMatchObject({ ok: false });
-  });
-
-  test("two voters, four, strangers and doubles are refused, and so is a plan for other voters", () => {
-    const state = clusterOf([null, null, null, null]);
-    const set = (voters: number[], expected = [1]) =>
-      state.apply({ kind: "setControllerVoters", voters, expected }, 0);
-    for (const voters of [[], [1, 2], [1, 2, 3, 4], [1, 1, 2], [1, 2, 9]])
-      expect(set(voters)).toMatchObject({ ok: false, code: "invalid_request" });
-    expect(set([1, 2, 3], [2])).toMatchObject({ code: "precondition_failed" });
-    expect(set([3, 1, 2])).toMatchObject({ ok: true });
-    expect(state.controllerTarget()).toEqual({
-      voters: [1, 2, 3].map((nodeId) => ({ nodeId, incarnation: nodeId })),
-      learners: [{ nodeId: 4, incarnation: 4 }],
-    });
-  });
-
-  test("a deleted topic is remembered until every node that held it has told that it is gone", () => {
-    const state = clusterOf([null, null]);
-    const assignments = [
-      [
-        { nodeId: 1, incarnation: 1 },
-        { nodeId: 2, incarnation: 1 },
-      ],
-    ];
-    do_(state, { kind: "createTopic", name: "a", topicId: id(1), assignments, configs: {} });
-    do_(state, { kind: "deleteTopic", topicId: id(1) });
-    const forget = (nodeId: number): Command => ({
-      kind: "forgetTopics",
-      topicIds: [id(1)],
-      nodeId,
-    });
-    do_(state, forget(1));
-    do_(state, forget(1));
-    expect(state.deleted.get(id(1))?.holders).toEqual([2]);
-    do_(state, { kind: "removeNode", nodeId: 2 });
-    expect(state.deleted.size).toBe(0);
-  });
-
-  test("what a node tells of itself has bounds", () => {
-    const state = clusterOf([null]);
-    const long = "x".repeat(300);
-    for (const told of [{ version: long }, { region: long }, { peer: { host: long, port: 1 } }])
-      expect(state.apply({ ...ask("request-a"), ...told } as Command, 0)).toMatchObject({
-        ok: false,
-      });
-    expect(state.apply(ask("short"), 0)).toMatchObject({ ok: false });
-    expect(state.nodes.size).toBe(1);
-  });
-});
-
-describe("moved replicas", () => {
-  const two = [
-    { nodeId: 1, incarnation: 1 },
-    { nodeId: 2, incarnation: 1 },
-  ];
-  function moved(): ClusterState {
-    const state = clusterOf([null, null, null]);
-    do_(state, { ...create("a", 1), assignments: [two] } as Command);
-    const changes = [{ partition: 0, nodes: [1, 3], expected: [1, 2] }];
-    do_(state, { kind: "assignReplicas", topicId: id(1), changes });
-    return state;
-  }
-  const confirm = (revision: number, voters: Assignment): Command => ({
-    kind: "confirmReplicas",
-    topicId: id(1),
-    partition: 0,
-    revision,
-    voters,
-    learners: [],
-  });
-  const three = { nodeId: 3, incarnation: 4 };
-  const groupId = `${id(1)}/0`;
-
-  test("a node that hears late of a topic begins with the voters that the others began with", () => {
-    const state = moved();
-    expect(birthOf(state, groupId, 1)).toEqual({ incarnation: 1, voters: two });
-    expect(birthOf(state, groupId, 2)).toEqual({ incarnation: 1, voters: two });
-    expect(birthOf(state, groupId, 3)).toEqual({ incarnation: 4, voters: [] });
-    expect(birthOf(state, groupId, 4)).toBeNull();
-    expect(birthOf(state, `${id(1)}/1`, 1)).toBeNull();
-    expect(birthOf(state, "controller", 1)).toBeNull();
-  });
-
-  test("a replica is gone when the leader has told so, and not before", () => {
-    const state = moved();
-    const second = { nodeId: 2, incarnation: 1 };
-    do_(state, confirm(1, two));
-    expect(isGone(state, groupId, second)).toBe(false);
-    do_(state, confirm(1, [two[0], three]));
-    expect(isGone(state, groupId, second)).toBe(true);
-    expect(birthOf(state, groupId, 2)).toBeNull();
-    expect(isGone(state, groupId, two[0])).toBe(false);
-    // From this fold's future, or of a group that it does not know: it may be behind.
-    expect(isGone(state, groupId, { nodeId: 9, incarnation: 99 })).toBe(false);
-    expect(isGone(state, `${id(7)}/0`, second)).toBe(false);
-    expect(state.unsettled).toBe(0);
-  });
-
-  test("a leader that looked before the assignment changed again is not believed", () => {
-    const state = moved();
-    const changes = [{ partition: 0, nodes: [1, 2], expected: [1, 3] }];
-    do_(state, { kind: "assignReplicas", topicId: id(1), changes });
-    expect(state.apply(confirm(1, [two[0]]), 0)).toMatchObject({ code: "precondition_failed" });
-    expect(birthOf(state, groupId, 2)).toEqual({ incarnation: 5, voters: [] });
-    expect(state.topic("a")?.moves.get(0)?.leaving).toEqual([two[1], three]);
-  });
-
-  test("a damaged replica comes back under a fresh incarnation, and only once", () => {
-    const state = moved();
-    const damaged: Command = {
-      kind: "replaceReplica",
-      topicId: id(1),
-      partition: 0,
-      replica: two[0],
-    };
-    do_(state, damaged);
-    expect(do_(state, damaged).change).toEqual({ kind: "none" });
-    expect(state.topic("a")?.assignments[0]).toEqual([{ nodeId: 1, incarnation: 5 }, three]);
-    expect(birthOf(state, groupId, 1)).toEqual({ incarnation: 5, voters: [] });
-  });
-
-  test("another order alone moves nothing", () => {
-    const state = clusterOf([null, null]);
-    do_(state, { ...create("a", 1), assignments: [two] } as Command);
-    const changes = [{ partition: 0, nodes: [2, 1], expected: [1, 2] }];
-    do_(state, { kind: "assignReplicas", topicId: id(1), changes });
-    expect(state.topic("a")?.assignments[0]).toEqual([two[1], two[0]]);
-    expect(state.unsettled).toBe(0);
-  });
 });
 
 test("what one node wrote before there were clusters is read", async () => {

@@ -66,79 +66,77 @@ function create(state: ClusterState, n: number, partitions: number, factor: numb
   do_(state, { kind: "createTopic", ...of, explicitFactor: factor !== null });
 }
 
-describe("reassignments()", () => {
-  test("a topic for which nobody chose a factor is raised as nodes join; a chosen factor stays", () => {
-    const state = clusterOf([null]);
-    create(state, 1, 4, null);
-    create(state, 2, 1, 1);
-    join(state, 2);
-    expect(carryOut(state)).toBe(4);
-    join(state, 3);
-    expect(carryOut(state)).toBe(4);
-    join(state, 4);
-    expect(carryOut(state)).toBe(0);
-    expect(state.topic("t1")?.assignments.every((a) => a.length === 3)).toBe(true);
-    expect(nodesOf(state.topic("t2")!.assignments)).toEqual(["1"]);
-    const leads = [1, 2, 3].map((nodeId) => state.load(nodeId).leads);
-    expect(Math.max(...leads) - Math.min(...leads)).toBeLessThanOrEqual(1);
-  });
+test("a topic for which nobody chose a factor is raised as nodes join; a chosen factor stays", () => {
+  const state = clusterOf([null]);
+  create(state, 1, 4, null);
+  create(state, 2, 1, 1);
+  join(state, 2);
+  expect(carryOut(state)).toBe(4);
+  join(state, 3);
+  expect(carryOut(state)).toBe(4);
+  join(state, 4);
+  expect(carryOut(state)).toBe(0);
+  expect(state.topic("t1")?.assignments.every((a) => a.length === 3)).toBe(true);
+  expect(nodesOf(state.topic("t2")!.assignments)).toEqual(["1"]);
+  const leads = [1, 2, 3].map((nodeId) => state.load(nodeId).leads);
+  expect(Math.max(...leads) - Math.min(...leads)).toBeLessThanOrEqual(1);
+});
 
-  test("a replica that is added has an incarnation that was never given", () => {
-    const state = clusterOf([null]);
-    create(state, 1, 2, null);
-    join(state, 2);
-    const before = state.nextIncarnation;
-    carryOut(state);
-    const added = state.topic("t1")!.assignments.map((a) => a.find((r) => r.nodeId === 2)!);
-    expect(added.map(({ incarnation }) => incarnation)).toEqual([before, before + 1]);
-    expect(state.topic("t1")?.moves.get(0)).toMatchObject({
-      born: [{ nodeId: 1, incarnation: 1 }],
-      leaving: [],
-      settled: false,
-    });
+test("a replica that is added has an incarnation that was never given", () => {
+  const state = clusterOf([null]);
+  create(state, 1, 2, null);
+  join(state, 2);
+  const before = state.nextIncarnation;
+  carryOut(state);
+  const added = state.topic("t1")!.assignments.map((a) => a.find((r) => r.nodeId === 2)!);
+  expect(added.map(({ incarnation }) => incarnation)).toEqual([before, before + 1]);
+  expect(state.topic("t1")?.moves.get(0)).toMatchObject({
+    born: [{ nodeId: 1, incarnation: 1 }],
+    leaving: [],
+    settled: false,
   });
+});
 
-  test("what lies on a draining node moves to one that has none; the old replica is leaving", () => {
-    const state = clusterOf([null, null, null, null]);
-    create(state, 1, 1, 3);
-    const [{ nodeId }] = state.topic("t1")!.assignments[0];
-    do_(state, { kind: "drainNode", nodeId });
-    expect(carryOut(state)).toBe(1);
-    const after = state.topic("t1")!;
-    expect(after.assignments[0]).toHaveLength(3);
-    expect(after.assignments[0].some((replica) => replica.nodeId === nodeId)).toBe(false);
-    expect(after.moves.get(0)?.leaving).toEqual([{ nodeId, incarnation: 1 }]);
-  });
+test("what lies on a draining node moves to one that has none; the old replica is leaving", () => {
+  const state = clusterOf([null, null, null, null]);
+  create(state, 1, 1, 3);
+  const [{ nodeId }] = state.topic("t1")!.assignments[0];
+  do_(state, { kind: "drainNode", nodeId });
+  expect(carryOut(state)).toBe(1);
+  const after = state.topic("t1")!;
+  expect(after.assignments[0]).toHaveLength(3);
+  expect(after.assignments[0].some((replica) => replica.nodeId === nodeId)).toBe(false);
+  expect(after.moves.get(0)?.leaving).toEqual([{ nodeId, incarnation: 1 }]);
+});
 
-  test("with nowhere to go the factor falls, and rises again with the next node", () => {
-    const state = clusterOf([null, null, null]);
-    create(state, 1, 1, 3);
-    do_(state, { kind: "drainNode", nodeId: 3 });
-    carryOut(state);
-    expect(state.topic("t1")?.assignments[0]).toHaveLength(2);
-    join(state, 4);
-    carryOut(state);
-    expect(state.topic("t1")?.assignments[0]).toHaveLength(3);
-  });
+test("with nowhere to go the factor falls, and rises again with the next node", () => {
+  const state = clusterOf([null, null, null]);
+  create(state, 1, 1, 3);
+  do_(state, { kind: "drainNode", nodeId: 3 });
+  carryOut(state);
+  expect(state.topic("t1")?.assignments[0]).toHaveLength(2);
+  join(state, 4);
+  carryOut(state);
+  expect(state.topic("t1")?.assignments[0]).toHaveLength(3);
+});
 
-  test("a partition whose every holder was removed stays as it is: nobody has its records", () => {
-    const state = clusterOf([null, null]);
-    create(state, 1, 1, 1);
-    const [{ nodeId }] = state.topic("t1")!.assignments[0];
-    expect(soleHoldings(state, nodeId)).toEqual([{ topic: "t1", partition: 0 }]);
-    do_(state, { kind: "setControllerVoters", voters: [3 - nodeId], expected: [1] });
-    do_(state, { kind: "removeNode", nodeId });
-    expect(carryOut(state)).toBe(0);
-  });
+test("a partition whose every holder was removed stays as it is: nobody has its records", () => {
+  const state = clusterOf([null, null]);
+  create(state, 1, 1, 1);
+  const [{ nodeId }] = state.topic("t1")!.assignments[0];
+  expect(soleHoldings(state, nodeId)).toEqual([{ topic: "t1", partition: 0 }]);
+  do_(state, { kind: "setControllerVoters", voters: [3 - nodeId], expected: [1] });
+  do_(state, { kind: "removeNode", nodeId });
+  expect(carryOut(state)).toBe(0);
+});
 
-  test("a plan holds no more partitions than asked for", () => {
-    const state = clusterOf([null]);
-    create(state, 1, 5, null);
-    create(state, 2, 5, null);
-    join(state, 2);
-    const sizes = reassignments(state, 7).map(({ changes }) => changes.length);
-    expect(sizes).toEqual([5, 2]);
-  });
+test("a plan holds no more partitions than asked for", () => {
+  const state = clusterOf([null]);
+  create(state, 1, 5, null);
+  create(state, 2, 5, null);
+  join(state, 2);
+  const sizes = reassignments(state, 7).map(({ changes }) => changes.length);
+  expect(sizes).toEqual([5, 2]);
 });
 
 const region = fc.constantFrom(null, "a", "b", "c");
@@ -177,6 +175,8 @@ test("plans put no two replicas on one node, are done in one pass, and balance w
   );
 });
 
+const spread = (of: readonly number[]): number => Math.max(...of) - Math.min(...of);
+
 test("new partitions alone differ by at most one replica and one leadership a node", () => {
   fc.assert(
     fc.property(
@@ -187,7 +187,6 @@ test("new partitions alone differ by at most one replica and one leadership a no
         const state = clusterOf(Array.from({ length: nodes }, () => null));
         create(state, 1, partitions, factor);
         const loads = [...state.nodes.keys()].map((nodeId) => state.load(nodeId));
-        const spread = (of: readonly number[]): number => Math.max(...of) - Math.min(...of);
         expect(spread(loads.map(({ replicas }) => replicas))).toBeLessThanOrEqual(1);
         expect(spread(loads.map(({ leads }) => leads))).toBeLessThanOrEqual(1);
       },

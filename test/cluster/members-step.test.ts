@@ -1,0 +1,197 @@
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import { nextStep, type MembersView } from "../../src/cluster/members-step.ts";
+import { includes, isSame } from "../../src/cluster/topic-state.ts";
+import type { ReplicaIdentity } from "../../src/consensus/identity.ts";
+import type { MemberProgress } from "../../src/consensus/replica.ts";
+import { logIndex } from "../../src/quantities.ts";
+
+/** "3" or "3'": node 3, in its first incarnation or in its ninth. */
+function one(name: string): ReplicaIdentity {
+  return { nodeId: Number.parseInt(name, 10), incarnation: name.endsWith("'") ? 9 : 1 };
+}
+const all = (names: string): ReplicaIdentity[] => (names === "" ? [] : names.split(" ").map(one));
+
+function viewOf(of: {
+  readonly voters: string;
+  readonly learners?: string;
+  readonly target: string;
+  readonly targetLearners?: string;
+  readonly self?: string;
+  readonly behind?: string;
+  readonly silent?: string;
+  readonly oneANode?: boolean;
+}): MembersView {
+  const voters = all(of.voters);
+  const learners = all(of.learners ?? "");
+  const progress = [...voters, ...learners].map((identity): MemberProgress => ({
+    identity,
+    voter: includes(voters, identity),
+    matchIndex: logIndex(1),
+    behindMs: includes(all(of.behind ?? ""), identity) ? 60_000 : 0,
+    active: !includes(all(of.silent ?? ""), identity),
+  }));
+  return {
+    self: one(of.self ?? of.voters),
+    members: { voters, learners, joint: false },
+    progress,
+    target: { voters: all(of.target), learners: all(of.targetLearners ?? "") },
+    oneANode: of.oneANode ?? true,
+  };
+}
+
+const change = (voters: string, learners = "") => ({
+  kind: "change",
+  target: { voters: all(voters), learners: all(learners) },
+});
+
+describe("nextStep()", () => {
+  const table: readonly [string, Parameters<typeof viewOf>[0], object][] = [
+    ["nothing to do", { voters: "1 2 3", target: "3 1 2" }, { kind: "done" }],
+    ["what is missing learns first", { voters: "1", target: "1 2 3" }, change("1", "2 3")],
+    [
+      "a learner that is behind is waited for",
+      { voters: "1", learners: "2 3", target: "1 2 3", behind: "3" },
+      { kind: "wait", behind: all("3"), active: true },
+    ],
+    [
+      "a learner that is silent is not caught up, whatever it had",
+      { voters: "1", learners: "2 3", target: "1 2 3", silent: "3" },
+      { kind: "wait", behind: all("3"), active: false },
+    ],
+    [
+      "all are promoted at once",
+      { voters: "1", learners: "2 3", target: "1 2 3" },
+      change("1 2 3"),
+    ],
+    [
+      "a dead voter is replaced in one change",
+      { voters: "1 2 3", learners: "4", target: "1 2 4", silent: "3" },
+      change("1 2 4"),
+    ],
+    ["a voter that nobody replaces just leaves", { voters: "1 2 3", target: "1 2" }, change("1 2")],
+    [
+      "a leader that leaves hands over to one that stays",
+      { voters: "1 2 3", learners: "4", target: "2 3 4", silent: "2" },
+      { kind: "handOver", toNode: 3 },
+    ],
+    [
+      "a leader whose successors are all new makes the change itself",
+      { voters: "1", learners: "2", target: "2" },
+      change("2"),
+    ],
+    [
+      "a damaged replica leaves before its successor comes to the same node",
+      { voters: "1 2 3", target: "1 2 3'" },
+      change("1 2"),
+    ],
+    ["then its successor learns", { voters: "1 2", target: "1 2 3'" }, change("1 2", "3'")],
+    [
+      "in the controller's group it leaves when its successor votes",
+      { voters: "1 2 3", target: "1 2 3'", oneANode: false },
+      change("1 2 3", "3'"),
+    ],
+    [
+      "the only replica never makes room",
+      { voters: "1", target: "1' 2", self: "1" },
+      { kind: "wait", behind: all("1' 2"), active: false },
+    ],
+    [
+      "voters that shall learn do so in the change that takes their votes",
+      { voters: "1 2 3", target: "1", targetLearners: "2 3" },
+      change("1", "2 3"),
+    ],
+    [
+      "learners that nobody wants go with the next change",
+      { voters: "1", learners: "4", target: "1", targetLearners: "2" },
+      change("1", "2"),
+    ],
+    [
+      "a learner that is down keeps nobody from voting",
+      { voters: "1", learners: "2 3 4", target: "1 2 3", targetLearners: "4", silent: "4" },
+      change("1 2 3", "4"),
+    ],
+  ];
+  for (const [what, view, step] of table)
+    test(what, () => expect(nextStep(viewOf(view))).toEqual(step as never));
+
+  test("nothing is begun while a change is under way", () => {
+    const view = viewOf({ voters: "1", target: "1 2" });
+    const members = { ...view.members, joint: true };
+    expect(nextStep({ ...view, members })).toEqual({ kind: "wait", behind: [], active: true });
+  });
+});
+
+const replica = fc.record({
+  nodeId: fc.integer({ min: 1, max: 6 }),
+  incarnation: fc.constantFrom(1, 9),
+});
+const replicas = (min: number, max: number) =>
+  fc.uniqueArray(replica, { minLength: min, maxLength: max, selector: ({ nodeId }) => nodeId });
+
+test("from any members every step leads on, to exactly what is wanted, and no voter comes unseen", () => {
+  fc.assert(
+    fc.property(
+      replicas(1, 5),
+      replicas(0, 2),
+      replicas(1, 5),
+      replicas(0, 3),
+      fc.boolean(),
+      fc.nat(5),
+      (voters, extra, wanted, wantedExtra, oneANode, leader) => {
+        const others = (of: ReplicaIdentity[], than: ReplicaIdentity[]) =>
+          of.filter((a) => than.every((b) => a.nodeId !== b.nodeId));
+        const target = { voters: wanted, learners: others(wantedExtra, wanted) };
+        let members = {
+          voters: voters as readonly ReplicaIdentity[],
+          learners: others(extra, voters) as readonly ReplicaIdentity[],
+          joint: false,
+        };
+        let self = voters[leader % voters.length];
+        for (let steps = 0; ; steps += 1) {
+          expect(steps).toBeLessThan(8);
+          const progress = [...members.voters, ...members.learners].map((identity) => ({
+            identity,
+            voter: includes(members.voters, identity),
+            matchIndex: logIndex(1),
+            behindMs: 0,
+            active: true,
+          }));
+          const step = nextStep({ self, members, progress, target, oneANode });
+          if (step.kind === "done") break;
+          if (step.kind === "wait") {
+            // Nobody would be left: each voter makes room for another on its node.
+            expect(
+              members.voters.every((a) =>
+                wanted.concat(target.learners).some((b) => a.nodeId === b.nodeId && !isSame(a, b)),
+              ),
+            ).toBe(true);
+            return;
+          }
+          if (step.kind === "handOver") {
+            self = members.voters.find(({ nodeId }) => nodeId === step.toNode)!;
+            continue;
+          }
+          const { target: next } = step;
+          expect(next.voters.length).toBeGreaterThan(0);
+          for (const voter of next.voters)
+            expect(includes([...members.voters, ...members.learners], voter)).toBe(true);
+          const known = [members.voters, target.voters].some((one) =>
+            next.voters.every((v) => includes(one, v)),
+          );
+          expect(known).toBe(true);
+          members = { ...next, joint: false };
+          if (!includes(members.voters, self)) [self] = members.voters as ReplicaIdentity[];
+          if (!oneANode) continue;
+          const nodes = [...members.voters, ...members.learners].map(({ nodeId }) => nodeId);
+          expect(new Set(nodes).size).toBe(nodes.length);
+        }
+        const sorted = (of: readonly ReplicaIdentity[]) =>
+          [...of].sort((a, b) => a.nodeId - b.nodeId);
+        expect(sorted(members.voters)).toEqual(sorted(target.voters));
+        expect(sorted(members.learners)).toEqual(sorted(target.learners));
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
