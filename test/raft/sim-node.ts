@@ -6,6 +6,7 @@
 import {
   MemoryStorage,
   RawNode,
+  type Configuration,
   type ConfState,
   type Message,
   type Observation,
@@ -73,6 +74,10 @@ export class SimNode {
   /** Requests under way and the commit index that their answers must reach. */
   readonly reads = new Map<number, number>();
   seen: Observation | null = null;
+  /** As it was when last looked at; null after a start. */
+  configuration: Configuration | null = null;
+  /** Index of the last snapshot that the core took over, then. */
+  restored = 0;
   stalledTurns = 0;
   /** Everything up to here was compared with what is committed. */
   checkedTo = 0;

@@ -24,7 +24,18 @@ import {
   type Message,
 } from "../../raft/index.ts";
 import { Random } from "../../raft/random.ts";
+import {
+  checkAdjacent,
+  checkCandidate,
+  checkDurable,
+  checkedStep,
+  checkElected,
+  checkHonest,
+} from "./sim-checks.ts";
 import { SimNode, SimStorage } from "./sim-node.ts";
+
+/** Messages that were delivered and may come once more, long after. */
+const pastMax = 64;
 
 export interface SimOptions {
   readonly seed: number;
@@ -35,6 +46,7 @@ export class Simulation {
   readonly #random: Random;
   readonly #nodes = new Map<number, SimNode>();
   #network: Message<number>[] = [];
+  readonly #past: Message<number>[] = [];
   /** Links that are cut, as "from>to". */
   readonly #cut = new Set<string>();
   /** term -> leader, negative for one that led alone. */
@@ -48,6 +60,7 @@ export class Simulation {
   readonly #checkQuorum: boolean;
   #lossPercent: number;
   readonly #stormPercent: number;
+  readonly #hurryPercent: number;
   #lostSnapshots: Message<number>[] = [];
   readonly counts = { elections: 0, commits: 0, reads: 0, crashes: 0, changes: 0, snapshots: 0 };
 
@@ -57,6 +70,7 @@ export class Simulation {
     this.#checkQuorum = this.#chance(70);
     this.#lossPercent = this.#random.below(3) * 5;
     this.#stormPercent = 10 + this.#random.below(91);
+    this.#hurryPercent = [0, 1, 3][this.#random.below(3)];
     const size = 3 + this.#random.below(3);
     const voters = Array.from(
       { length: Math.min(size, 3 + this.#random.below(3)) },
@@ -109,6 +123,7 @@ export class Simulation {
   /** One thing happens. Half of the time to a node that believes itself leader: perhaps one of several. The weights make
    *  crashes, changes and cuts rare beside messages and ticks. */
   #event(): void {
+    if (this.#chance(this.#hurryPercent)) this.#rush();
     const at = this.#random.below(1000);
     const node = this.#chance(50) ? this.#anyNode() : (this.#anyLeader() ?? this.#anyNode());
     if (at < 440) this.#deliverAny();
@@ -174,6 +189,7 @@ export class Simulation {
       node.storage,
     );
     node.seen = null;
+    node.configuration = null;
     node.checkedTo = 0;
     this.#check(node);
   }
@@ -215,16 +231,32 @@ export class Simulation {
 
   /** Any message under way, not the oldest: that is delay and reordering. */
   #deliverAny(): void {
+    if (this.#past.length > 0 && this.#random.below(100) < 3) this.#replay();
     if (this.#network.length === 0) return;
     const at = this.#chance(60) ? 0 : this.#random.below(this.#network.length);
     const [message] = this.#network.splice(at, 1);
     this.#deliver(message);
   }
 
+  /** Something old arrives again: a proxy, or a connection that was thought dead, had kept it. */
+  #replay(): void {
+    const message = this.#past[this.#random.below(this.#past.length)];
+    const to = message === undefined ? undefined : this.#nodes.get(message.to);
+    if (message !== undefined && to?.node != null) this.#step(to, message);
+  }
+
+  #step(to: SimNode, message: Message<number>): void {
+    this.#act(to, (raft) => {
+      checkHonest(this.#nodes, to, message);
+      checkedStep(to, message, () => void raft.step(message));
+    });
+  }
+
   #deliver(message: Message<number>): void {
     const to = this.#nodes.get(message.to)!;
     const arrived = to.node !== null;
-    this.#act(to, (raft) => void raft.step(message));
+    this.#past[this.#random.below(pastMax)] = message;
+    this.#step(to, message);
     if (message.type === "MsgSnap") this.#reportSnapshot(message, arrived ? "finished" : "failed");
   }
 
@@ -249,12 +281,11 @@ export class Simulation {
     const message = node.appendQueue.shift();
     if (message === undefined) return;
     this.#persist(node, message);
-    this.#act(node, (raft) => {
-      for (const response of message.responses) {
-        if (response.to === node.id) raft.step(response);
-        else this.#send(response);
-      }
-    });
+    this.#act(node, () => undefined);
+    for (const response of message.responses) {
+      if (response.to === node.id) this.#step(node, response);
+      else this.#send(response);
+    }
   }
 
   #persist(node: SimNode, message: Message<number>): void {
@@ -273,6 +304,7 @@ export class Simulation {
         if (entry.index <= index) continue;
         const changed = entry.change === null ? confState : raft.applyConfChange(entry);
         if (changed === null) break;
+        this.#checkChanges(node, observe(raft));
         node.storage.machine = {
           index: entry.index,
           term: entry.term,
@@ -285,7 +317,10 @@ export class Simulation {
   }
 
   #propose(node: SimNode): void {
-    this.#act(node, (raft) => void raft.propose(++this.#payload, this.#random.below(40)));
+    // Now and then many: an isolated leader's tail must be worth cutting.
+    for (let left = this.#chance(15) ? this.#random.below(12) : 0; left >= 0; left -= 1) {
+      this.#act(node, (raft) => void raft.propose(++this.#payload, this.#random.below(40)));
+    }
   }
 
   #read(node: SimNode): void {
@@ -375,10 +410,28 @@ export class Simulation {
     checkState(raft);
     const now = observe(raft);
     if (node.seen !== null) checkTransition(node.seen, now);
+    this.#checkChanges(node, now);
     const becameLeader = now.role === "leader" && node.seen?.role !== "leader";
     node.seen = now;
     if (becameLeader) this.#checkLeader(node, now.term);
     this.#checkCommitted(node, now.committed);
+  }
+
+  #checkChanges(node: SimNode, now: NonNullable<SimNode["seen"]>): void {
+    const { core } = node.node!;
+    const { configuration } = core.tracker;
+    if (node.configuration !== null && core.restoredIndex === node.restored) {
+      if (configuration !== node.configuration) checkAdjacent(node.configuration, configuration);
+    }
+    node.configuration = configuration;
+    node.restored = core.restoredIndex;
+    if (node.seen === null) return;
+    const stands = now.role === "candidate" && node.seen.role !== "candidate";
+    if (stands) checkCandidate(node, (index) => this.#entryAt(node, index));
+    if (now.role === "leader" && node.seen.role !== "leader") checkElected(this.#nodes, node);
+    if (now.role === "leader" && now.committed > node.seen.committed) {
+      checkDurable(this.#nodes, node);
+    }
   }
 
   #checkLeader(node: SimNode, term: number): void {
@@ -441,13 +494,16 @@ export class Simulation {
 
   /** Members agree on the log's end, with all of it applied, after a bounded number of rounds. */
   #converge(): void {
+    let taken = false;
     for (let round = 0; round < 400; round++) {
       for (const node of this.#nodes.values()) this.#act(node, (raft) => raft.tick());
       this.#settle();
       const leader = this.#leaderNow();
       if (leader === null) continue;
-      if (round % 20 === 19) this.#act(leader, (raft) => void raft.propose(++this.#payload, 1));
-      if (round > 40 && this.#agreeing(leader)) return;
+      if (round % 20 === 19) {
+        this.#act(leader, (raft) => void (taken = raft.propose(++this.#payload, 1).ok));
+      }
+      if (round > 40 && taken && this.#agreeing(leader)) return;
     }
     throw new Error(`no agreement after healing: ${this.#summary()}`);
   }
@@ -480,6 +536,8 @@ export class Simulation {
     const { core } = leader.node!;
     const { machine } = leader.storage;
     if (machine.index !== core.log.lastIndex() || !core.committedInTerm()) return false;
+    // A joint configuration that is to be left by itself has been.
+    if (core.tracker.configuration.autoLeave) return false;
     return core.tracker.ids.every((id) => {
       const other = this.#nodes.get(id)!.storage.machine;
       return other.index === machine.index && other.sum === machine.sum;
