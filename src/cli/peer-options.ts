@@ -41,6 +41,10 @@ export function peerOptions(options: Options): PeerOptions | null {
     );
   }
   const peer = addressOf(options.peer);
+  if (peer.port === 0)
+    throw new WrongUsage(
+      "--peer needs a port of its own, not 0: the other nodes remember it over restarts",
+    );
   const secret = secretOf(options);
   const tls = tlsOf(options);
   if (!peer.loopback && secret === null && tls === null) throw openToAll(options.peer);

@@ -1,7 +1,10 @@
 // The data folder: who may use it, what format it has, who the node is.
 //
 //   DIR/lock.db, lock.json   held while a node runs here (journal/folder-lock.ts)
-//   DIR/identity.json        format version, node id, cluster id, their CRC-32C; written before anything else, then once more
+//   DIR/identity.json        format version, node id, cluster id, ..., their CRC-32C; written before anything else, and
+//                            again when the cluster has its id and when the node becomes one of several
+//   DIR/join.json            the request id of a join under way (joining.ts)
+//   DIR/peers.json           where the other nodes were last (known-peers.ts); may be deleted
 //   DIR/journal/             the log of everything
 //   DIR/state.db             the read model; may be deleted while the node is stopped
 //
@@ -15,16 +18,35 @@ import { crc32c } from "../bytes/crc32c.ts";
 import { Fault } from "../errors.ts";
 import { syncFolder } from "../journal/file-names.ts";
 
-/** Raised by one when an older Rivulet must not touch the folder any more. */
-export const formatVersion = 1;
+/** The newest format. A folder is written in the oldest that says everything of it, so that an older Rivulet can still
+ *  open what is nothing new to it:
+ *    1  a node that never had a peer port
+ *    2  a member of a cluster: its logs have several voters, and a Rivulet that knows no others would wait for ever */
+export const formatVersion = 2;
+const aloneVersion = 1;
 
 export interface Identity {
   readonly formatVersion: number;
   /** From 1. */
   readonly nodeId: number;
-  /** null until the cluster has given itself one. */
+  /** null until the cluster has given itself one; a member has one. */
   readonly clusterId: string | null;
+  /** Of this node's replica of the controller's group, from 1. */
+  readonly controllerIncarnation: number;
 }
+
+/** The node was started with a peer port once. */
+export function isMember({ formatVersion }: Identity): boolean {
+  return formatVersion > aloneVersion;
+}
+
+/** The identity of a node before anybody has met it. */
+export const newcomer: Identity = {
+  formatVersion: aloneVersion,
+  nodeId: 1,
+  clusterId: null,
+  controllerIncarnation: 1,
+};
 
 export const journalFolder = (dir: string): string => join(dir, "journal");
 export const readModelFile = (dir: string): string => join(dir, "state.db");
@@ -35,7 +57,16 @@ const identityFile = (dir: string): string => join(dir, "identity.json");
 export function openIdentity(dir: string): Identity {
   const found = readIdentity(dir);
   if (found !== null) return found;
-  const identity = { formatVersion, nodeId: 1, clusterId: null };
+  writeIdentity(dir, newcomer);
+  return newcomer;
+}
+
+/** The identity from now on: the node is a member of the cluster, as this node. On the disk when it returns. */
+export function becomeMember(
+  dir: string,
+  of: Pick<Identity, "nodeId" | "controllerIncarnation"> & { readonly clusterId: string },
+): Identity {
+  const identity = { formatVersion, ...of };
   writeIdentity(dir, identity);
   return identity;
 }
@@ -65,12 +96,15 @@ export function confirmCluster(dir: string, identity: Identity, clusterId: strin
   throw new Fault("storage_damaged", detail);
 }
 
-/** Wholly or not at all, and on the disk when it returns. */
 function writeIdentity(dir: string, identity: Identity): void {
-  const file = identityFile(dir);
+  writeWhole(dir, identityFile(dir), encodeIdentity(identity));
+}
+
+/** Wholly or not at all, and on the disk when it returns. */
+export function writeWhole(dir: string, file: string, text: string): void {
   const handle = openSync(`${file}.tmp`, "w");
   try {
-    writeSync(handle, encodeIdentity(identity));
+    writeSync(handle, text);
     fsyncSync(handle);
   } finally {
     closeSync(handle);
@@ -80,16 +114,20 @@ function writeIdentity(dir: string, identity: Identity): void {
 }
 
 /** The text of identity.json. */
-export function encodeIdentity({ formatVersion, nodeId, clusterId }: Identity): string {
-  const identity: Identity = { formatVersion, nodeId, clusterId };
-  return `${JSON.stringify({ ...identity, crc: crcOf(identity) })}\n`;
+export function encodeIdentity(identity: Identity): string {
+  const { formatVersion, nodeId, clusterId, controllerIncarnation } = identity;
+  const told = {
+    formatVersion,
+    nodeId,
+    clusterId,
+    ...(isMember(identity) ? { controllerIncarnation } : {}),
+  };
+  const crc = crc32c(new TextEncoder().encode(JSON.stringify(told)));
+  return `${JSON.stringify({ ...told, crc })}\n`;
 }
 
-function crcOf({ formatVersion, nodeId, clusterId }: Identity): number {
-  return crc32c(new TextEncoder().encode(JSON.stringify({ formatVersion, nodeId, clusterId })));
-}
-
-function readOrNull(file: string): string | null {
+/** The text of a file, or null where there is none. Throws Fault storage_failed. */
+export function readOrNull(file: string): string | null {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
@@ -104,10 +142,13 @@ function parse(text: string): Identity | null {
     if (value === null || !isPositive(value.formatVersion)) return null;
     // A newer format may have other fields: the version alone is what every Rivulet understands.
     if (value.formatVersion > formatVersion)
-      return { formatVersion: value.formatVersion, nodeId: 0, clusterId: null };
-    const { nodeId, clusterId = null } = value;
-    if (!isPositive(nodeId) || (clusterId !== null && typeof clusterId !== "string")) return null;
-    const identity = { formatVersion: value.formatVersion, nodeId, clusterId };
+      return { ...newcomer, formatVersion: value.formatVersion };
+    const { nodeId, clusterId = null, controllerIncarnation = 1 } = value;
+    if (!isPositive(nodeId) || !isPositive(controllerIncarnation)) return null;
+    if (clusterId !== null && typeof clusterId !== "string") return null;
+    const { formatVersion: version } = value;
+    const identity = { formatVersion: version, nodeId, clusterId, controllerIncarnation };
+    if (isMember(identity) && clusterId === null) return null;
     return encodeIdentity(identity) === text ? identity : null;
   } catch {
     return null;

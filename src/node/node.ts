@@ -27,8 +27,8 @@ import { systemWorld, type World } from "../world.ts";
 import type { Address } from "../address.ts";
 import {
   confirmCluster,
-  formatVersion,
   journalFolder,
+  newcomer,
   openIdentity,
   readModelFile,
   type Identity,
@@ -110,8 +110,7 @@ async function openStorage(
   world: World,
 ): Promise<Opened | FolderHeld> {
   if ("memory" in storage) {
-    const identity = { formatVersion, nodeId: 1, clusterId: null };
-    return { disk: storage.memory, lock: null, identity, dir: null };
+    return { disk: storage.memory, lock: null, identity: newcomer, dir: null };
   }
   const { dir } = storage;
   // First of all: the Worker of its writer comes up while this thread loads libSQL for the lock (-7 to -20 ms).

@@ -84,7 +84,7 @@ describe("a file", () => {
     expect((await told('data = "kept"')).options.data.value).toBe(join(folder, "kept"));
     expect((await told('data = "/kept"')).options.data.value).toBe("/kept");
     writeFileSync(join(folder, "secret"), "0123456789abcdef\n");
-    const peer = 'peer = "127.0.0.1:0"\ncluster-secret-file = "secret"';
+    const peer = 'peer = "127.0.0.1:1"\ncluster-secret-file = "secret"';
     expect((await told(peer)).options["cluster-secret-file"].value).toBe(join(folder, "secret"));
   });
 

@@ -5,7 +5,15 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fault } from "../../src/errors.ts";
-import { confirmCluster, formatVersion, openIdentity } from "../../src/node/data-folder.ts";
+import {
+  becomeMember,
+  confirmCluster,
+  encodeIdentity,
+  formatVersion,
+  isMember,
+  newcomer,
+  openIdentity,
+} from "../../src/node/data-folder.ts";
 
 let dir = "";
 beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), "rivulet-folder-"))));
@@ -24,9 +32,29 @@ const fault = (work: () => unknown): Fault => {
 
 test("openIdentity() gives a new folder an identity, and finds it again", () => {
   const first = openIdentity(dir);
-  expect(first).toEqual({ formatVersion, nodeId: 1, clusterId: null });
+  expect(first).toEqual(newcomer);
   confirmCluster(dir, first, "cluster-1");
-  expect(openIdentity(dir)).toEqual({ formatVersion, nodeId: 1, clusterId: "cluster-1" });
+  expect(openIdentity(dir)).toEqual({ ...newcomer, clusterId: "cluster-1" });
+});
+
+test("a node that is alone has a folder that an older Rivulet can read", () => {
+  openIdentity(dir);
+  const { formatVersion: version, ...others } = JSON.parse(
+    readFileSync(join(dir, "identity.json"), "utf8"),
+  ) as Record<string, unknown>;
+  expect(version).toBe(1);
+  expect(Object.keys(others)).toEqual(["nodeId", "clusterId", "crc"]);
+});
+
+test("becomeMember() is remembered, in the newest format", () => {
+  const identity = becomeMember(dir, {
+    nodeId: 3,
+    clusterId: "cluster-1",
+    controllerIncarnation: 7,
+  });
+  expect(openIdentity(dir)).toEqual(identity);
+  expect([isMember(identity), identity.formatVersion]).toEqual([true, formatVersion]);
+  expect(isMember(newcomer)).toBe(false);
 });
 
 test("openIdentity() refuses a newer format, whatever else it holds, and leaves it alone", () => {
@@ -45,6 +73,8 @@ for (const text of [
   "[]",
   '{"formatVersion":0}',
   '{"formatVersion":1,"nodeId":"x"}',
+  encodeIdentity({ formatVersion: 2, nodeId: 1, clusterId: null, controllerIncarnation: 1 }),
+  encodeIdentity({ formatVersion: 2, nodeId: 1, clusterId: "c", controllerIncarnation: 0 }),
 ])
   test(`openIdentity() refuses ${JSON.stringify(text)} as damaged`, () => {
     write(text);
@@ -52,7 +82,7 @@ for (const text of [
   });
 
 test("openIdentity() refuses an identity with any one bit flipped", () => {
-  openIdentity(dir);
+  becomeMember(dir, { nodeId: 3, clusterId: "cluster-1", controllerIncarnation: 7 });
   const whole = readFileSync(join(dir, "identity.json"));
   for (let bit = 0; bit < whole.length * 8; bit++) {
     const flipped = Buffer.from(whole);
@@ -64,7 +94,7 @@ test("openIdentity() refuses an identity with any one bit flipped", () => {
 });
 
 test("confirmCluster() refuses a journal of another cluster", () => {
-  const identity = { formatVersion, nodeId: 1, clusterId: "cluster-1" };
+  const identity = { ...newcomer, clusterId: "cluster-1" };
   const { message } = fault(() => confirmCluster(dir, identity, "cluster-2"));
   expect(message).toContain("belongs to cluster cluster-1, its journal to cluster-2");
 });
