@@ -502,11 +502,12 @@ export class HostedReplica implements Replica {
     this.#context.changed(this);
   }
 
-  /** Whether the message may be stepped. A replica that nobody has told who takes part cannot take entries; one that has
-   *  more to write than it should takes none for now: the leader sends them again. */
-  #admits({ type, entries }: Message<Payload>): boolean {
+  /** Whether the message may be stepped. A replica that nobody has told who takes part cannot take its first entry (what
+   *  comes before which it answers that it has nothing); a node that has more to write than it should takes none for now:
+   *  the leader sends them again. */
+  #admits({ type, index, entries }: Message<Payload>): boolean {
     if (this.#ended !== null || this.#damage !== null) return false;
-    if (type === "MsgApp" && this.#log.configurations.unknown) return false;
+    if (type === "MsgApp" && index === 0 && this.#log.configurations.unknown) return false;
     return entries.length === 0 || this.#context.undurable.bytes < limits.journalQueueBytesMax;
   }
 
@@ -526,6 +527,7 @@ export class HostedReplica implements Replica {
     const { messages, readStates } = node.ready();
     this.#followRole(run);
     for (const { request, index } of readStates) this.#barriers.answered(request, index);
+    if (readStates.length > 0) this.#barriers.applied(this.#log.feed.loaded ? this.commitIndex : 0);
     for (const message of messages) if (!isStorageThread(message.to)) this.#send(run, message);
     // Messages made before now are on their way, so nothing needs what is applied any more.
     for (const page of held) page.release();

@@ -76,13 +76,9 @@ export class TestNode {
   readonly #cluster: TestCluster;
 
   constructor(cluster: TestCluster, nodeId: number) {
-    const { world } = cluster;
     this.#cluster = cluster;
     this.nodeId = nodeId;
-    this.disk = createSimulatedDisk({
-      random: () => world.random(),
-      delay: () => new Promise((resolve) => void world.setTimer(world.random() * 4, resolve)),
-    });
+    this.disk = this.#emptyDisk();
   }
 
   /** `sole`: this replica in its first incarnation. */
@@ -132,6 +128,19 @@ export class TestNode {
     const replica = await this.#cluster.world.until(this.host.open(groupId, machine));
     this.hosted.set(groupId, { replica, machine });
     return replica;
+  }
+
+  /** The disk is lost with all that was on it. Only while the node is down. */
+  loseDisk(): void {
+    this.disk = this.#emptyDisk();
+  }
+
+  #emptyDisk(): SimulatedDisk {
+    const { world } = this.#cluster;
+    return createSimulatedDisk({
+      random: () => world.random(),
+      delay: () => new Promise((resolve) => void world.setTimer(world.random() * 4, resolve)),
+    });
   }
 
   /** The process ends at once; what was durable stays. */

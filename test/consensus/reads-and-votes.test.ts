@@ -1,0 +1,93 @@
+// Linearizable reads, votes on the disk, damaged replicas, failed flushes.
+
+import { describe, expect, test } from "bun:test";
+
+import { TestCluster } from "./cluster.ts";
+
+const words = (from: number, count: number) =>
+  Array.from({ length: count }, (_, i) => `w${from + i}`);
+
+async function three(): Promise<TestCluster> {
+  const cluster = await TestCluster.of(3);
+  cluster.group("g");
+  cluster.wake();
+  await cluster.leader();
+  return cluster;
+}
+
+describe("readBarrier()", () => {
+  test("on a follower waits until everything committed before is applied there", async () => {
+    const cluster = await three();
+    const leader = await cluster.leader();
+    const follower = cluster.nodes.find((node) => node !== leader)!;
+    cluster.network.delay(leader.nodeId, follower.nodeId, { minMs: 50, maxMs: 50 });
+    await cluster.say(leader, words(0, 5));
+    const { replica, machine } = cluster.on(follower.nodeId);
+    expect(machine.said).toEqual([]);
+    expect(await cluster.world.until(replica.readBarrier(5_000))).toEqual({ ok: true });
+    expect(machine.said).toEqual(words(0, 5));
+  });
+
+  test("on a leader that was replaced does not resolve until it follows the new one", async () => {
+    const cluster = await three();
+    const first = await cluster.leader();
+    cluster.network.isolate(first.nodeId);
+    const { replica, machine } = cluster.on(first.nodeId);
+    const short = await cluster.world.until(replica.readBarrier(500));
+    expect(short).toMatchObject({ ok: false, code: "request_timed_out" });
+    const second = await cluster.eventually("another leader", () =>
+      cluster.nodes.find((node) => node !== first && cluster.on(node.nodeId).replica.ready),
+    );
+    await cluster.say(second, words(0, 3));
+    const passed = replica.readBarrier(20_000);
+    await cluster.world.run(500);
+    cluster.network.heal();
+    expect(await cluster.world.until(passed)).toEqual({ ok: true });
+    expect(machine.said).toEqual(words(0, 3));
+  });
+});
+
+describe("a vote", () => {
+  test("is on the disk before it is told: a voter that crashes keeps it", async () => {
+    const cluster = await TestCluster.of(3);
+    cluster.group("g");
+    const voter = cluster.node(3);
+    const told: number[] = [];
+    const send = voter.transport.send.bind(voter.transport);
+    voter.transport.send = (to, lane, packet) => {
+      // MsgVoteResp is type 6 on the wire (message-codec.ts).
+      if (packet.head[1] === 6) told.push(voter.journal.state(cluster.on(3).replica.number).hardState.vote);
+      return send(to, lane, packet);
+    };
+    cluster.wake();
+    const leader = await cluster.leader();
+    expect(told).toEqual([leader.nodeId]);
+  });
+});
+
+describe("a failed flush", () => {
+  test("of a follower costs it its core, and it takes part again", async () => {
+    const cluster = await three();
+    const leader = await cluster.leader();
+    const follower = cluster.nodes.find((node) => node !== leader)!;
+    await cluster.say(leader, words(0, 3));
+    follower.disk.failNext("commit", "storage_full");
+    await cluster.say(leader, words(3, 3));
+    await cluster.heard(words(0, 6));
+  });
+
+  test("of a leader makes it step down; what it had proposed has an unknown fate", async () => {
+    const cluster = await three();
+    const leader = await cluster.leader();
+    await cluster.say(leader, words(0, 3));
+    const { replica, machine } = cluster.on(leader.nodeId);
+    leader.disk.failNext("commit", "storage_full");
+    await cluster.say(leader, ["maybe"]).catch(() => undefined);
+    expect(machine.lost.at(-1)?.refusal).toMatchObject({ sideEffects: "unknown" });
+    const next = await cluster.leader();
+    await cluster.say(next, ["on"]);
+    const said = cluster.on(next.nodeId).machine.said;
+    await cluster.heard(said);
+    expect(replica.damaged).toBe(false);
+  });
+});
