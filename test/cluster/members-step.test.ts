@@ -45,73 +45,69 @@ const change = (voters: string, learners = "") => ({
   target: { voters: all(voters), learners: all(learners) },
 });
 
+const table: readonly [string, Parameters<typeof viewOf>[0], object][] = [
+  ["nothing to do", { voters: "1 2 3", target: "3 1 2" }, { kind: "done" }],
+  ["what is missing learns first", { voters: "1", target: "1 2 3" }, change("1", "2 3")],
+  [
+    "a learner that is behind is waited for",
+    { voters: "1", learners: "2 3", target: "1 2 3", behind: "3" },
+    { kind: "wait", behind: all("3"), active: true },
+  ],
+  [
+    "a learner that is silent is not caught up, whatever it had",
+    { voters: "1", learners: "2 3", target: "1 2 3", silent: "3" },
+    { kind: "wait", behind: all("3"), active: false },
+  ],
+  ["all are promoted at once", { voters: "1", learners: "2 3", target: "1 2 3" }, change("1 2 3")],
+  [
+    "a dead voter is replaced in one change",
+    { voters: "1 2 3", learners: "4", target: "1 2 4", silent: "3" },
+    change("1 2 4"),
+  ],
+  ["a voter that nobody replaces just leaves", { voters: "1 2 3", target: "1 2" }, change("1 2")],
+  [
+    "a leader that leaves hands over to one that stays",
+    { voters: "1 2 3", learners: "4", target: "2 3 4", silent: "2" },
+    { kind: "handOver", toNode: 3 },
+  ],
+  [
+    "a leader whose successors are all new makes the change itself",
+    { voters: "1", learners: "2", target: "2" },
+    change("2"),
+  ],
+  [
+    "a damaged replica leaves before its successor comes to the same node",
+    { voters: "1 2 3", target: "1 2 3'" },
+    change("1 2"),
+  ],
+  ["then its successor learns", { voters: "1 2", target: "1 2 3'" }, change("1 2", "3'")],
+  [
+    "in the controller's group it leaves when its successor votes",
+    { voters: "1 2 3", target: "1 2 3'", oneANode: false },
+    change("1 2 3", "3'"),
+  ],
+  [
+    "the only replica never makes room",
+    { voters: "1", target: "1' 2", self: "1" },
+    { kind: "wait", behind: all("1' 2"), active: false },
+  ],
+  [
+    "voters that shall learn do so in the change that takes their votes",
+    { voters: "1 2 3", target: "1", targetLearners: "2 3" },
+    change("1", "2 3"),
+  ],
+  [
+    "learners that nobody wants go with the next change",
+    { voters: "1", learners: "4", target: "1", targetLearners: "2" },
+    change("1", "2"),
+  ],
+  [
+    "a learner that is down keeps nobody from voting",
+    { voters: "1", learners: "2 3 4", target: "1 2 3", targetLearners: "4", silent: "4" },
+    change("1 2 3", "4"),
+  ],
+];
 describe("nextStep()", () => {
-  const table: readonly [string, Parameters<typeof viewOf>[0], object][] = [
-    ["nothing to do", { voters: "1 2 3", target: "3 1 2" }, { kind: "done" }],
-    ["what is missing learns first", { voters: "1", target: "1 2 3" }, change("1", "2 3")],
-    [
-      "a learner that is behind is waited for",
-      { voters: "1", learners: "2 3", target: "1 2 3", behind: "3" },
-      { kind: "wait", behind: all("3"), active: true },
-    ],
-    [
-      "a learner that is silent is not caught up, whatever it had",
-      { voters: "1", learners: "2 3", target: "1 2 3", silent: "3" },
-      { kind: "wait", behind: all("3"), active: false },
-    ],
-    [
-      "all are promoted at once",
-      { voters: "1", learners: "2 3", target: "1 2 3" },
-      change("1 2 3"),
-    ],
-    [
-      "a dead voter is replaced in one change",
-      { voters: "1 2 3", learners: "4", target: "1 2 4", silent: "3" },
-      change("1 2 4"),
-    ],
-    ["a voter that nobody replaces just leaves", { voters: "1 2 3", target: "1 2" }, change("1 2")],
-    [
-      "a leader that leaves hands over to one that stays",
-      { voters: "1 2 3", learners: "4", target: "2 3 4", silent: "2" },
-      { kind: "handOver", toNode: 3 },
-    ],
-    [
-      "a leader whose successors are all new makes the change itself",
-      { voters: "1", learners: "2", target: "2" },
-      change("2"),
-    ],
-    [
-      "a damaged replica leaves before its successor comes to the same node",
-      { voters: "1 2 3", target: "1 2 3'" },
-      change("1 2"),
-    ],
-    ["then its successor learns", { voters: "1 2", target: "1 2 3'" }, change("1 2", "3'")],
-    [
-      "in the controller's group it leaves when its successor votes",
-      { voters: "1 2 3", target: "1 2 3'", oneANode: false },
-      change("1 2 3", "3'"),
-    ],
-    [
-      "the only replica never makes room",
-      { voters: "1", target: "1' 2", self: "1" },
-      { kind: "wait", behind: all("1' 2"), active: false },
-    ],
-    [
-      "voters that shall learn do so in the change that takes their votes",
-      { voters: "1 2 3", target: "1", targetLearners: "2 3" },
-      change("1", "2 3"),
-    ],
-    [
-      "learners that nobody wants go with the next change",
-      { voters: "1", learners: "4", target: "1", targetLearners: "2" },
-      change("1", "2"),
-    ],
-    [
-      "a learner that is down keeps nobody from voting",
-      { voters: "1", learners: "2 3 4", target: "1 2 3", targetLearners: "4", silent: "4" },
-      change("1 2 3", "4"),
-    ],
-  ];
   for (const [what, view, step] of table)
     test(what, () => expect(nextStep(viewOf(view))).toEqual(step as never));
 
@@ -122,76 +118,83 @@ describe("nextStep()", () => {
   });
 });
 
-const replica = fc.record({
+type Replicas = readonly ReplicaIdentity[];
+
+const replica: fc.Arbitrary<ReplicaIdentity> = fc.record({
   nodeId: fc.integer({ min: 1, max: 6 }),
   incarnation: fc.constantFrom(1, 9),
 });
-const replicas = (min: number, max: number) =>
+const replicas = (min: number, max: number): fc.Arbitrary<Replicas> =>
   fc.uniqueArray(replica, { minLength: min, maxLength: max, selector: ({ nodeId }) => nodeId });
+const others = (of: Replicas, than: Replicas): Replicas =>
+  of.filter((a) => than.every((b) => a.nodeId !== b.nodeId));
+const sorted = (of: Replicas): Replicas => of.toSorted((a, b) => a.nodeId - b.nodeId);
 
-test("from any members every step leads on, to exactly what is wanted, and no voter comes unseen", () => {
-  fc.assert(
-    fc.property(
-      replicas(1, 5),
-      replicas(0, 2),
-      replicas(1, 5),
-      replicas(0, 3),
-      fc.boolean(),
-      fc.nat(5),
-      (voters, extra, wanted, wantedExtra, oneANode, leader) => {
-        const others = (of: ReplicaIdentity[], than: ReplicaIdentity[]) =>
-          of.filter((a) => than.every((b) => a.nodeId !== b.nodeId));
-        const target = { voters: wanted, learners: others(wantedExtra, wanted) };
-        let members = {
-          voters: voters as readonly ReplicaIdentity[],
-          learners: others(extra, voters) as readonly ReplicaIdentity[],
-          joint: false,
-        };
-        let self = voters[leader % voters.length];
-        for (let steps = 0; ; steps += 1) {
-          expect(steps).toBeLessThan(8);
-          const progress = [...members.voters, ...members.learners].map((identity) => ({
-            identity,
-            voter: includes(members.voters, identity),
-            matchIndex: logIndex(1),
-            behindMs: 0,
-            active: true,
-          }));
-          const step = nextStep({ self, members, progress, target, oneANode });
-          if (step.kind === "done") break;
-          if (step.kind === "wait") {
-            // Nobody would be left: each voter makes room for another on its node.
-            expect(
-              members.voters.every((a) =>
-                wanted.concat(target.learners).some((b) => a.nodeId === b.nodeId && !isSame(a, b)),
-              ),
-            ).toBe(true);
-            return;
-          }
-          if (step.kind === "handOver") {
-            self = members.voters.find(({ nodeId }) => nodeId === step.toNode)!;
-            continue;
-          }
-          const { target: next } = step;
-          expect(next.voters.length).toBeGreaterThan(0);
-          for (const voter of next.voters)
-            expect(includes([...members.voters, ...members.learners], voter)).toBe(true);
-          const known = [members.voters, target.voters].some((one) =>
-            next.voters.every((v) => includes(one, v)),
-          );
-          expect(known).toBe(true);
-          members = { ...next, joint: false };
-          if (!includes(members.voters, self)) [self] = members.voters as ReplicaIdentity[];
-          if (!oneANode) continue;
-          const nodes = [...members.voters, ...members.learners].map(({ nodeId }) => nodeId);
-          expect(new Set(nodes).size).toBe(nodes.length);
+/** A group whose members all live and are caught up. */
+class Group {
+  voters: Replicas;
+  learners: Replicas;
+  leader: ReplicaIdentity;
+  constructor(voters: Replicas, learners: Replicas, leader: number) {
+    this.voters = voters;
+    this.learners = learners;
+    this.leader = voters[leader % voters.length];
+  }
+  view(target: MembersView["target"], oneANode: boolean): MembersView {
+    const { voters, learners, leader: self } = this;
+    const progress = [...voters, ...learners].map((identity) => ({
+      identity,
+      voter: includes(voters, identity),
+      matchIndex: logIndex(1),
+      behindMs: 0,
+      active: true,
+    }));
+    return { self, members: { voters, learners, joint: false }, progress, target, oneANode };
+  }
+  /** A voter must have been a member, and the voters are the former ones, the wanted ones, or fewer of the former. */
+  change(next: MembersView["target"], target: MembersView["target"]): void {
+    expect(next.voters.length).toBeGreaterThan(0);
+    const members = [...this.voters, ...this.learners];
+    for (const voter of next.voters) expect(includes(members, voter)).toBe(true);
+    const within = (of: Replicas): boolean => next.voters.every((voter) => includes(of, voter));
+    expect(within(this.voters) || within(target.voters)).toBe(true);
+    ({ voters: this.voters, learners: this.learners } = next);
+    if (!includes(this.voters, this.leader)) [this.leader] = this.voters;
+  }
+  expectOneANode(): void {
+    const nodes = [...this.voters, ...this.learners].map(({ nodeId }) => nodeId);
+    expect(new Set(nodes).size).toBe(nodes.length);
+  }
+}
+
+test("from any members every step leads on, to exactly what is wanted", () => {
+  const property = fc.property(
+    fc.record({ voters: replicas(1, 5), extra: replicas(0, 2), leader: fc.nat(5) }),
+    fc.record({ wanted: replicas(1, 5), extra: replicas(0, 3) }),
+    fc.boolean(),
+    (from, { wanted, extra }, oneANode) => {
+      const target = { voters: wanted, learners: others(extra, wanted) };
+      const all = [...target.voters, ...target.learners];
+      const group = new Group(from.voters, others(from.extra, from.voters), from.leader);
+      for (let steps = 0; ; steps += 1) {
+        expect(steps).toBeLessThan(8);
+        const step = nextStep(group.view(target, oneANode));
+        if (step.kind === "done") break;
+        if (step.kind === "wait") {
+          // Nobody would be left: each voter makes room for another replica on its node.
+          const makesRoom = (a: ReplicaIdentity): boolean =>
+            all.some((b) => a.nodeId === b.nodeId && !isSame(a, b));
+          expect(group.voters.every(makesRoom)).toBe(true);
+          return;
         }
-        const sorted = (of: readonly ReplicaIdentity[]) =>
-          [...of].sort((a, b) => a.nodeId - b.nodeId);
-        expect(sorted(members.voters)).toEqual(sorted(target.voters));
-        expect(sorted(members.learners)).toEqual(sorted(target.learners));
-      },
-    ),
-    { numRuns: 500 },
+        if (step.kind === "handOver")
+          group.leader = group.voters.find(({ nodeId }) => nodeId === step.toNode)!;
+        else group.change(step.target, target);
+        if (oneANode) group.expectOneANode();
+      }
+      expect(sorted(group.voters)).toEqual(sorted(target.voters));
+      expect(sorted(group.learners)).toEqual(sorted(target.learners));
+    },
   );
+  fc.assert(property, { numRuns: 500 });
 });

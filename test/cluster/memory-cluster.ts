@@ -1,0 +1,349 @@
+// Whole nodes as far as metadata goes, over a network in memory and in virtual time: journal, host, calls, controller,
+// planner, reconciler, and partition groups whose machine is a list of words.
+//
+// Promise: one seed, one course of events. A node's crash() keeps what was durable; it comes back with start().
+
+import { birthOf } from "../../src/cluster/birth.ts";
+import type { Command } from "../../src/cluster/commands.ts";
+import { Controller, type ControllerSeat } from "../../src/cluster/controller.ts";
+import { introduceNode } from "../../src/cluster/introduce.ts";
+import { MemberService, peersOf } from "../../src/cluster/member-service.ts";
+import type { JoinAnswer } from "../../src/cluster/membership.ts";
+import { place } from "../../src/cluster/placement.ts";
+import { Planner } from "../../src/cluster/planner.ts";
+import { Reconciler, type OwnedGroups } from "../../src/cluster/reconciler.ts";
+import { createSlabPool } from "../../src/bytes/slab-pool.ts";
+import { createReplicaHost, type Host } from "../../src/consensus/host.ts";
+import type { Birth, Replica } from "../../src/consensus/replica.ts";
+import type { Journal } from "../../src/journal/journal.ts";
+import { openJournal } from "../../src/journal/open-journal.ts";
+import { createSimulatedDisk, type SimulatedDisk } from "../../src/journal/simulated-disk.ts";
+import { createCalls, type CallLane } from "../../src/transport/call-lane.ts";
+import { MemoryNetwork } from "../../src/transport/memory-network.ts";
+import type { MemoryTransport } from "../../src/transport/memory-transport.ts";
+import type { InPacket, Lane, Peer, TransportEvents } from "../../src/transport/transport.ts";
+import { command as said, Words } from "../consensus/cluster.ts";
+import { VirtualWorld } from "../consensus/virtual-world.ts";
+import { id } from "./states.ts";
+
+const peerOf = (nodeId: number): Peer => ({ nodeId, host: "memory", port: nodeId });
+
+/** One process of a node. */
+interface Life {
+  readonly journal: Journal;
+  readonly host: Host;
+  readonly transport: MemoryTransport;
+  readonly calls: CallLane;
+  readonly controller: Controller;
+  readonly planner: Planner;
+  readonly reconciler: Reconciler;
+  readonly members: MemberService;
+}
+
+export class MemoryNode implements OwnedGroups, TransportEvents {
+  readonly nodeId: number;
+  readonly region: string | null;
+  readonly machines = new Map<string, Words>();
+  readonly #cluster: MemoryCluster;
+  readonly #birth: Birth | null;
+  #disk: SimulatedDisk;
+  #journal: Journal | null = null;
+  #host: Host | null = null;
+  #calls: CallLane | null = null;
+  #life: Life | null = null;
+  #opening = new Map<string, Promise<Replica | null>>();
+
+  constructor(
+    cluster: MemoryCluster,
+    of: { nodeId: number; birth: Birth | null; region: string | null },
+  ) {
+    const { world } = cluster;
+    this.#cluster = cluster;
+    this.nodeId = of.nodeId;
+    this.region = of.region;
+    this.#birth = of.birth;
+    this.#disk = createSimulatedDisk({
+      random: () => world.random(),
+      delay: () => new Promise((resolve) => void world.setTimer(world.random() * 3, resolve)),
+    });
+  }
+
+  get alive(): boolean {
+    return this.#life !== null;
+  }
+  get life(): Life {
+    if (this.#life === null) throw new Error(`Node ${this.nodeId} is down`);
+    return this.#life;
+  }
+  get controller(): Controller {
+    return this.life.controller;
+  }
+  get state() {
+    return this.life.controller.state;
+  }
+
+  async start(): Promise<void> {
+    const { world, network } = this.#cluster;
+    const { nodeId } = this;
+    const slabs = createSlabPool();
+    const journal = await openJournal({
+      world,
+      disk: this.#disk,
+      slabs,
+      fileBytesMax: 200_000,
+      fileRowsMax: 1_000,
+      cacheBytesMax: 4_000_000,
+      freeBytesMin: 0,
+      snapshotChunkBytes: 1_024,
+    });
+    this.#journal = journal;
+    const transport = network.transport(nodeId);
+    const calls = createCalls({ world, transport, nodeId });
+    this.#calls = calls;
+    const host = createReplicaHost({
+      world,
+      journal,
+      nodeId,
+      transport,
+      slabs,
+      onWanted: (groupId, incarnation) => void this.#wanted(groupId, incarnation),
+    });
+    this.#host = host;
+    await transport.open(this);
+    transport.setPeers(this.#cluster.peers());
+    const reachable = (other: number): boolean =>
+      transport.links().some((link) => link.nodeId === other && link.connected);
+    const fresh = this.#birth !== null && !host.groupIds().includes("controller");
+    const seat: ControllerSeat = {
+      world,
+      nodeId,
+      calls,
+      reachable,
+      ...(fresh ? { birth: this.#birth! } : {}),
+    };
+    const controller = await Controller.open(host, () => undefined, seat);
+    const told = { version: "0.1.0", peer: { host: "memory", port: nodeId }, region: this.region };
+    await introduceNode({ controller, world, nodeId, told });
+    controller.onChange(({ kind }) => {
+      if (kind === "nodeChanged") transport.setPeers(peersOf(controller.state));
+    });
+    const planner = new Planner({ world, controller });
+    const reconciler = new Reconciler({ world, controller, host, groups: this, nodeId });
+    const members = new MemberService({ world, controller, nodeId, reachable });
+    this.#life = { journal, host, transport, calls, controller, planner, reconciler, members };
+  }
+
+  /** The process ends at once; what was durable stays. */
+  crash(): void {
+    const { planner, reconciler } = this.life;
+    planner.close();
+    reconciler.close();
+    this.#life = null;
+    this.#host = null;
+    this.#calls = null;
+    this.#journal = null;
+    this.#opening.clear();
+    this.machines.clear();
+    this.#cluster.network.kill(this.nodeId);
+    this.#disk = this.#disk.crash({ kind: "power" });
+  }
+
+  onPacket(packet: InPacket): void {
+    if (packet.lane === "call") this.#calls?.onPacket(packet);
+    else this.#host?.onPacket(packet);
+  }
+  onUp(nodeId: number): void {
+    this.#host?.onUp(nodeId);
+    this.#calls?.onUp(nodeId);
+  }
+  onBroken(nodeId: number, lane: Lane): void {
+    this.#host?.onBroken(nodeId, lane);
+    this.#calls?.onBroken(nodeId, lane);
+  }
+  onDown(nodeId: number): void {
+    this.#host?.onDown(nodeId);
+    this.#calls?.onDown(nodeId);
+  }
+
+  incarnationOf(groupId: string): number | null {
+    const state = [...(this.#journal?.replicas() ?? [])].find((one) => one.groupId === groupId);
+    return state?.incarnation ?? null;
+  }
+  *groupIds(): Iterable<string> {
+    for (const { groupId } of this.#journal?.replicas() ?? [])
+      if (groupId !== "controller") yield groupId;
+  }
+  wake(groupId: string): Promise<Replica | null> {
+    const known = this.#host?.replica(groupId);
+    if (known !== null && known !== undefined) return Promise.resolve(known);
+    const opening =
+      this.#opening.get(groupId) ??
+      this.#open(groupId).finally(() => this.#opening.delete(groupId));
+    this.#opening.set(groupId, opening);
+    return opening;
+  }
+  async remove(groupId: string): Promise<void> {
+    this.machines.delete(groupId);
+    await this.#host?.remove(groupId);
+  }
+
+  async #open(groupId: string): Promise<Replica | null> {
+    const host = this.#host;
+    if (host === null || this.#life === null) return null;
+    const machine = new Words();
+    const held = this.incarnationOf(groupId) !== null;
+    const birth = birthOf(this.state, groupId, this.nodeId);
+    if (!held && birth === null) return null;
+    const replica = held
+      ? await host.open(groupId, machine)
+      : host.create(groupId, machine, birth!);
+    this.machines.set(groupId, machine);
+    return replica;
+  }
+
+  /** As the owner of the groups does it: only what the metadata gives to this node. */
+  async #wanted(groupId: string, incarnation: number): Promise<void> {
+    if (this.#life === null || groupId === "controller") return;
+    const held = this.incarnationOf(groupId);
+    const mine = held ?? birthOf(this.state, groupId, this.nodeId)?.incarnation;
+    if (mine === incarnation) await this.wake(groupId);
+  }
+}
+
+export class MemoryCluster {
+  readonly world: VirtualWorld;
+  readonly network: MemoryNetwork;
+  readonly nodes = new Map<number, MemoryNode>();
+  #requests = 0;
+
+  constructor(seed = 7) {
+    this.world = new VirtualWorld(seed);
+    this.network = new MemoryNetwork(this.world, { delay: { minMs: 0.1, maxMs: 2 } });
+  }
+
+  /** The first node forms the cluster, the others join through it, one after the other. */
+  static async of(count: number, seed?: number): Promise<MemoryCluster> {
+    const cluster = new MemoryCluster(seed);
+    const first = new MemoryNode(cluster, { nodeId: 1, birth: null, region: null });
+    cluster.nodes.set(1, first);
+    await cluster.world.until(first.start());
+    while (cluster.nodes.size < count) await cluster.join();
+    return cluster;
+  }
+
+  node(nodeId: number): MemoryNode {
+    const node = this.nodes.get(nodeId);
+    if (node === undefined) throw new Error(`There is no node ${nodeId}`);
+    return node;
+  }
+
+  peers(): readonly Peer[] {
+    return [...this.nodes.keys()].map(peerOf);
+  }
+
+  /** Any living node. */
+  get any(): MemoryNode {
+    return [...this.nodes.values()].find((node) => node.alive)!;
+  }
+
+  async join(through: MemoryNode = this.any, region: string | null = null): Promise<MemoryNode> {
+    const answer = await this.ask(through, region);
+    if (!answer.ok) throw new Error(answer.detail);
+    const { nodeId, incarnation } = answer;
+    const node = new MemoryNode(this, { nodeId, birth: { incarnation, voters: [] }, region });
+    this.nodes.set(nodeId, node);
+    await this.world.until(node.start(), 90_000);
+    return node;
+  }
+
+  ask(through: MemoryNode, region: string | null = null): Promise<JoinAnswer> {
+    const request = {
+      requestId: `request-${(this.#requests += 1)}`,
+      version: "0.1.0",
+      peer: { host: "memory", port: through.state.nodes.size + 1 },
+      region,
+      clusterId: null,
+    };
+    return this.world.until(through.life.members.join(request));
+  }
+
+  /** A topic placed by what the node knows. */
+  async topic(name: string, of: { partitions?: number; factor?: number } = {}, on = this.any) {
+    const { partitions = 1, factor } = of;
+    const n = on.state.names.length + on.state.deleted.size + 1;
+    const assignments = place(on.state, { partitions, factor: factor ?? 3 });
+    await this.submit(on, {
+      kind: "createTopic",
+      name,
+      topicId: id(n),
+      assignments,
+      configs: {},
+      explicitFactor: factor !== undefined,
+    });
+    return id(n);
+  }
+
+  /** Submits a command that must be taken. */
+  async submit(node: MemoryNode, command: Command): Promise<void> {
+    const applied = await this.world.until(node.controller.submit(command));
+    if (!applied.ok) throw new Error(`${command.kind}: ${applied.detail}`);
+  }
+
+  /** Proposes a word to the group, at whichever of its nodes leads, and runs until it is committed there. */
+  async say(groupId: string, word: string): Promise<MemoryNode> {
+    for (const node of this.living)
+      void node
+        .wake(groupId)
+        .then((r) => r?.leader(20_000))
+        .catch(() => undefined);
+    const leader = await this.eventually(`a leader of ${groupId}`, () => this.leaderOf(groupId));
+    const replica = leader.life.host.replica(groupId)!;
+    const proposed = replica.propose(said(replica, word), replica.role.term);
+    if (!proposed.ok) throw new Error(proposed.detail);
+    await this.eventually(`${word} at ${leader.nodeId}`, () =>
+      this.heard(leader, groupId).includes(word),
+    );
+    return leader;
+  }
+
+  heard(node: MemoryNode, groupId: string): readonly string[] {
+    return node.machines.get(groupId)?.said ?? [];
+  }
+
+  get living(): readonly MemoryNode[] {
+    return [...this.nodes.values()].filter((node) => node.alive);
+  }
+
+  leaderOf(groupId: string): MemoryNode | null {
+    return this.living.find((node) => node.life.host.replica(groupId)?.ready === true) ?? null;
+  }
+
+  /** Runs until the question has an answer. */
+  async eventually<T>(
+    what: string,
+    ask: () => T | null | undefined | false,
+    msMax = 30_000,
+  ): Promise<T> {
+    const end = this.world.monotonic() + msMax;
+    for (;;) {
+      const answer = ask();
+      if (answer !== null && answer !== undefined && answer !== false) return answer;
+      if (this.world.monotonic() >= end)
+        throw new Error(`Waited ${msMax} ms for ${what} (seed ${this.world.seed})`);
+      await this.world.run(10);
+    }
+  }
+}
+
+/** Node ids of a group's applied members: "1 2 3 | 4". */
+export function membersOf(node: MemoryNode, groupId: string): string {
+  const members = node.life.host.replica(groupId)?.members;
+  if (members === undefined) return "none";
+  const ids = (of: readonly { nodeId: number }[]) =>
+    of
+      .map(({ nodeId }) => nodeId)
+      .toSorted((a, b) => a - b)
+      .join(" ");
+  const { voters, learners, joint } = members;
+  return `${ids(voters)}${learners.length > 0 ? ` | ${ids(learners)}` : ""}${joint ? " joint" : ""}`;
+}
