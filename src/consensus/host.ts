@@ -30,6 +30,7 @@ import type { ReplicaContext } from "./replica-context.ts";
 import type { InPacket, Lane, Transport } from "../transport/transport.ts";
 import type { Birth, Replica, ReplicaHost, StateMachine } from "./replica.ts";
 import { SnapshotSchedule } from "./snapshot-schedule.ts";
+import { Vigil } from "./vigil.ts";
 import { decodeWelcome, isWelcome } from "./welcome.ts";
 
 /** A stop does not wait longer for writes: a disk that is full may take them much later, or never. */
@@ -93,7 +94,7 @@ export class Host implements ReplicaHost {
   };
 
   constructor(options: HostOptions) {
-    const { world, journal, nodeId } = options;
+    const { world, journal, nodeId, transport } = options;
     assert(
       Number.isSafeInteger(nodeId) && nodeId > 0,
       () => `Node id must be positive, got ${nodeId}`,
@@ -108,6 +109,7 @@ export class Host implements ReplicaHost {
       outbox: new Outbox(options.transport ?? null),
       catchUp: new CatchUp(),
       nodeId,
+      vigil: transport === undefined ? null : this.#keepVigil({ ...options, transport }),
       undurable: { bytes: 0 },
       counters: {
         elections: 0,
@@ -180,6 +182,7 @@ export class Host implements ReplicaHost {
 
   onPacket(packet: InPacket): void {
     if (this.#slabs === null || this.#closing !== null) return;
+    if (this.#context.vigil?.onPacket(packet) === true) return;
     if (isWelcome(packet.head)) {
       this.#onWelcome(packet);
       return;
@@ -196,7 +199,9 @@ export class Host implements ReplicaHost {
     else replica.receive(message);
   }
 
-  onUp(_nodeId: number): void {}
+  onUp(nodeId: number): void {
+    if (this.#closing === null) this.#context.vigil?.onUp(nodeId);
+  }
 
   onBroken(nodeId: number, lane: Lane): void {
     if (lane === "append" || lane === "bulk") this.#unreachable(nodeId);
@@ -204,6 +209,7 @@ export class Host implements ReplicaHost {
 
   onDown(nodeId: number): void {
     this.#unreachable(nodeId);
+    this.#context.vigil?.onDown(nodeId);
   }
 
   async remove(groupId: string): Promise<void> {
@@ -234,6 +240,8 @@ export class Host implements ReplicaHost {
       consensus_snapshots_saved_total: snapshotsSaved,
       consensus_snapshots_failed_total: snapshotsFailed,
       consensus_admitted_bytes: this.#context.admission.bytes,
+      consensus_ticking: this.#ticking.size,
+      ...this.#context.vigil?.metrics(),
     };
   }
 
@@ -273,7 +281,24 @@ export class Host implements ReplicaHost {
   }
 
   #unreachable(nodeId: number): void {
-    for (const replica of this.#ticking) replica.unreachable(nodeId);
+    for (const replica of this.#replicas.values()) replica.unreachable(nodeId);
+  }
+
+  #keepVigil(options: HostOptions & { readonly transport: Transport }): Vigil<HostedReplica> {
+    const { nodeId, world, journal, transport } = options;
+    const open = (groupId: string): HostedReplica | null => {
+      const number = this.#numbers.get(groupId);
+      return number === undefined ? null : (this.#replicas.get(number) ?? null);
+    };
+    return new Vigil({
+      nodeId,
+      world,
+      transport,
+      health: () => journal.health(),
+      find: (groupId, raftId) => this.#addressee(groupId, raftId),
+      open,
+      all: () => this.#replicas.values(),
+    });
   }
 
   #tickLater(replica: HostedReplica): void {
@@ -346,6 +371,7 @@ export class Host implements ReplicaHost {
     this.#context.admission.close();
     const replicas = [...this.#replicas.values()];
     await this.#within(closeMsMax, this.#drain(replicas));
+    this.#context.vigil?.stop();
     for (const replica of replicas) replica.end(new Fault("shutting_down", "The node is stopping"));
   }
 

@@ -25,17 +25,20 @@ import {
   type ReplicaNumber,
   type Term,
 } from "../quantities.ts";
+import { enterLeadership, heartbeatOf, tickCore } from "./attendance.ts";
 import { CatchUpReads } from "./catch-up.ts";
 import { bornWith, soleVoter } from "./configuration.ts";
 import { CoreRun, releaseBatches } from "./core-run.ts";
 import { DurableLog } from "./durable-log.ts";
 import { nodeOf, raftIdOf, type ReplicaIdentity } from "./identity.ts";
 import { LeadWaiters, ledElsewhere } from "./lead-waiters.ts";
+import type { Leadership } from "./leaderships.ts";
 import { LogStarts } from "./log-starts.ts";
 import { Membership } from "./membership.ts";
 import { leaveJoint } from "./membership-change.ts";
 import { changePayload, draftBytes, noopPayload, type Payload } from "./payload.ts";
 import { committedIn } from "./positions.ts";
+import { hasQuorum, needsTicks } from "./pulse.ts";
 import { ReadBarriers } from "./read-barriers.ts";
 import { nothingRecovered, readRecovered, type RecoveredEntries } from "./recovered-entries.ts";
 import type { ReplicaContext } from "./replica-context.ts";
@@ -51,6 +54,8 @@ import type {
   StateMachine,
 } from "./replica.ts";
 import { SnapshotSource } from "./snapshot-source.ts";
+import { successorOf } from "./successor.ts";
+import type { VigilantReplica } from "./vigil.ts";
 import type { Welcome } from "./welcome.ts";
 import type { WriteUnderWay } from "./writes-under-way.ts";
 
@@ -63,7 +68,7 @@ const campaignPauseMs = 1_000;
 
 type Done = { readonly ok: true } | Refusal;
 
-export class HostedReplica implements Replica {
+export class HostedReplica implements Replica, VigilantReplica {
   readonly number: ReplicaNumber;
   readonly groupId: string;
   readonly identity: ReplicaIdentity;
@@ -205,6 +210,7 @@ export class HostedReplica implements Replica {
     );
     const time = Math.max(this.clock(), draft.timeMin ?? 0);
     const data: Payload = { ...draft, time };
+    this.#membership.appends();
     const bytes = draftBytes(draft);
     const proposed = run.node.propose(data, bytes);
     if (!proposed.ok || proposed.term !== expectedTerm) return this.#notLeader(expectedTerm);
@@ -338,14 +344,56 @@ export class HostedReplica implements Replica {
     if (run?.node.adoptConfiguration(state) === true) this.#log.configurations.told(index, state);
   }
 
-  /** 100 ms passed. False: nothing of time concerns this replica. */
+  /** 100 ms passed. False: time does not concern this replica, until something happens to it. */
   tick(): boolean {
     const run = this.#run;
-    if (run === null || this.#alone) return false;
-    this.#guarded(() => run.node.tick());
+    const { vigil } = this.#context;
+    if (run === null || this.#alone || vigil === null) return false;
+    if (!needsTicks(run.node, vigil)) return false;
+    this.#guarded(() => tickCore(run.node, vigil));
     if (this.#role.leader) this.#membership.tick(run.node, this.#log.positions.lastIndex);
     this.#context.changed(this);
     return true;
+  }
+
+  leaderGone(): boolean {
+    if (this.#ended !== null || this.#damage !== null) return false;
+    const run = this.start();
+    if (run === null) return true;
+    const { core } = run.node;
+    if (core.role !== "follower") return false;
+    this.#guarded(() => run.node.forgetLeader());
+    this.#context.changed(this);
+    return core.promotable();
+  }
+
+  leaderTold(row: Leadership): void {
+    this.receive(heartbeatOf(row));
+  }
+
+  campaignDue(): void {
+    const run = this.#run;
+    const { vigil, world } = this.#context;
+    if (run === null || vigil === null) return;
+    const { core } = run.node;
+    if (core.lead !== 0 || core.role !== "follower") return;
+    if (!hasQuorum(run.node, (nodeId) => vigil.live(nodeId))) return;
+    this.#campaignedAt = world.monotonic();
+    this.#campaignNow(run);
+  }
+
+  handOver(canLead: (nodeId: number) => boolean): "offered" | "waits" | "leads not" {
+    const run = this.#run;
+    if (run === null || this.#alone || !this.#role.leader) return "leads not";
+    const to = successorOf(run.node, canLead);
+    if (to === 0) return "waits";
+    this.#guarded(() => run.node.transferLeader(to));
+    this.#context.changed(this);
+    return "offered";
+  }
+
+  nodeChanged(): void {
+    if (this.#run !== null && !this.#alone) this.#context.ticking(this);
   }
 
   /** What was sent to replicas on the node may be lost. */
@@ -382,6 +430,7 @@ export class HostedReplica implements Replica {
     if (this.#later.length > 0) this.#tell(run);
     this.#barriers.ask(() => this.#askRead(run));
     if (run.node.hasReady()) this.#guarded(() => this.#handle(run));
+    if (!this.#alone) this.#context.ticking(this);
     return this.#wakeWanted || this.#later.length > 0 || (this.#run?.node.hasReady() ?? false);
   }
 
@@ -498,6 +547,7 @@ export class HostedReplica implements Replica {
   }
 
   #campaignNow(run: CoreRun): void {
+    if (!this.#alone && this.#context.vigil?.fit === false) return;
     this.#guarded(() => run.node.campaign());
     this.#context.changed(this);
   }
@@ -546,7 +596,7 @@ export class HostedReplica implements Replica {
     this.#log.apply(run, message.entries);
     for (const response of message.responses) run.node.step(response);
     const { configurations, feed, starts } = this.#log;
-    if (!this.#alone) this.#context.ticking(this);
+    if (message.entries.some(({ type }) => type === "confChange")) this.#enterLeadership(run);
     if (feed.loaded) starts.cut();
     else if (!this.#role.leader) void this.#load();
     this.#membership.applied(configurations.index, configurations.members.joint);
@@ -611,10 +661,18 @@ export class HostedReplica implements Replica {
     if (before.leader === leader && before.term === at && before.leaderId === leaderId) return;
     this.#role = { leader, term: term(at), leaderId };
     if (leader) this.#begin(before.term);
+    this.#enterLeadership(run);
     this.#machine.onRole(this.#role);
     if (before.leader && (!leader || before.term !== at)) this.#deposed();
     this.#membership.ledBy(leaderId);
     if (leaderId !== 0 && leaderId !== this.identity.nodeId) this.#waiters.ledBy(leaderId);
+  }
+
+  #enterLeadership({ node }: CoreRun): void {
+    const { vigil } = this.#context;
+    if (vigil === null) return;
+    if (this.#alone) vigil.forget(this, this.groupId);
+    else enterLeadership(vigil.leaderships, this.groupId, node);
   }
 
   #begin(before: Term): void {
@@ -718,6 +776,7 @@ export class HostedReplica implements Replica {
     this.#later = [];
     this.#ready = false;
     run?.end();
+    this.#context.vigil?.forget(this, this.groupId);
     this.#log.fallBack();
     const leaderId = this.#alone ? this.identity.nodeId : 0;
     this.#role = { ...this.#role, leader: false, leaderId };

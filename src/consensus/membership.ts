@@ -39,6 +39,11 @@ export class Membership {
     this.#lag.begin(this.#world.monotonic(), lastIndex);
   }
 
+  /** This leader is about to append an entry. */
+  appends(): void {
+    this.#lag.appends(() => this.#world.monotonic());
+  }
+
   tick(node: RawNode<unknown>, lastIndex: number): void {
     this.#lag.tick(this.#world.monotonic(), lastIndex, matchesOf(node));
   }

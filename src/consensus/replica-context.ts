@@ -9,6 +9,7 @@ import type { HostedReplica } from "./hosted-replica.ts";
 import type { Payload } from "./payload.ts";
 import type { Outbox } from "./outbox.ts";
 import type { SnapshotSchedule } from "./snapshot-schedule.ts";
+import type { Vigil } from "./vigil.ts";
 
 export interface ReplicaContext {
   readonly world: World;
@@ -18,13 +19,15 @@ export interface ReplicaContext {
   readonly outbox: Outbox;
   readonly catchUp: CatchUp;
   readonly nodeId: number;
+  /** What is known of the other nodes; null: this node is alone. */
+  readonly vigil: Vigil<HostedReplica> | null;
   /** Batches of all replicas that are handed to the journal and not durable yet. */
   readonly undurable: { bytes: number };
   readonly counters: ReplicaCounters;
   readonly onCore: (groupId: string, incarnation: number, core: RawNode<Payload>) => void;
   /** The replica has work for the host's next turn. */
   readonly changed: (replica: HostedReplica) => void;
-  /** The replica runs and has peers: time passes for it. */
+  /** The replica runs and has peers: time may concern it (tick() tells). */
   readonly ticking: (replica: HostedReplica) => void;
 }
 
