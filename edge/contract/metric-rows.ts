@@ -67,4 +67,23 @@ export const metricRows: Readonly<Record<string, MetricRow>> = {
   rivulet_consensus_snapshots_saved_total: counter("Snapshots of folds made durable"),
   rivulet_consensus_snapshots_failed_total: counter("Snapshots of folds that could not be saved"),
   rivulet_consensus_admitted_bytes: gauge("Bytes of appends between admission and commit"),
+  rivulet_consensus_replicas_ticking: gauge(
+    "Replicas for which time passes; those at rest need none",
+  ),
+  rivulet_forwarded_requests_total: counter(
+    "Requests sent on to the node that leads the partition",
+  ),
+  rivulet_forwarded_failures_total: counter("Of those, calls that could not be made or broke"),
+  rivulet_forwarded_append_bytes_total: counter("Bytes of batches sent on to leaders"),
+  rivulet_forwarded_fetch_bytes_total: counter("Bytes of batches read from other nodes"),
+  rivulet_forward_waiting_bytes: gauge(
+    "Bytes of appends that wait for a leader, or are under way to one",
+  ),
+  rivulet_leader_searches_total: counter("Rounds of asking who leads a partition"),
+  rivulet_reconciler_groups_waiting: gauge("Groups whose replicas are to be looked at"),
+  rivulet_reconciler_groups_busy: gauge("Groups whose replicas are being moved"),
+  rivulet_reconciler_changes_total: counter("Changes of members that were begun"),
+  rivulet_reconciler_changes_refused_total: counter("Of those, changes that were refused"),
+  rivulet_reconciler_replicas_removed_total: counter("Replicas that were dropped here"),
+  rivulet_reconciler_leaderships_moved_total: counter("Leaderships handed to where they belong"),
 };

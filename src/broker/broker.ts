@@ -388,9 +388,13 @@ export interface Broker {
    *  there), unknown_topic_or_partition, not_leader_or_follower, request_timed_out. */
   transferLeadership(of: GroupPlace, toNode: number): Promise<{ readonly ok: true } | Refusal>;
   /** Takes a node out of the cluster for good: its replicas are placed elsewhere, and it may not come back under this id.
-   *  Resolves when that is committed; the replicas follow. Refuses: invalid_request (no such node), policy_violation (the
-   *  last one). */
-  removeNode(nodeId: number): Promise<{ readonly ok: true } | Refusal>;
+   *  Resolves when it is removed, or after some seconds while its replicas still move ("draining"); `force` removes it at
+   *  once, with whatever it alone has. Refuses: invalid_request (no such node), policy_violation (the last one; one that
+   *  is down and alone has records). */
+  removeNode(
+    nodeId: number,
+    options?: { readonly force?: boolean },
+  ): Promise<{ readonly ok: true; readonly state: "draining" | "removed" } | Refusal>;
 
   status(): BrokerStatus;
   metrics(): Readonly<Record<string, number>>;

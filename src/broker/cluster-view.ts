@@ -4,26 +4,47 @@
 // Left to others: placing replicas and moving them (cluster/), routing requests (routed logs).
 
 import type { Controller } from "../cluster/controller.ts";
+import { controllerGroupId } from "../cluster/controller.ts";
+import type { NodeState } from "../cluster/cluster-state.ts";
 import { refuse, type Refusal } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type {
   ClusterNode,
   ClusterStatus,
-  GroupMember,
   GroupPlace,
   GroupStatus,
   PartitionLeader,
   PartitionStatus,
 } from "./broker.ts";
+import { membersOf } from "./group-members.ts";
+import type { GroupReports, PartitionLogs } from "./partition-log.ts";
 import { unknownPartition, unknownTopic } from "./partition-slot.ts";
+import type { PeerLogs } from "./peer-logs.ts";
 import type { Topic, Topics } from "./topics.ts";
 
 type Done = { readonly ok: true } | Refusal;
 
+/** How long another node may take to tell of the controller, ms, ... */
+const askMs = 3_000;
+/** ... and to hand over a leadership. */
+const transferMs = 10_000;
+
 export interface ClusterViewParts {
   readonly controller: Controller;
   readonly topics: Topics;
+  readonly logs: PartitionLogs;
   readonly nodeId: number;
+  /** replica.lag.time.max.ms. */
+  readonly lagMsMax: number;
+  /** Whether packets reach a node now, or it is this one. */
+  readonly reachable: (nodeId: number) => boolean;
+  /** null: this node is alone. */
+  readonly peers: PeerLogs | null;
+}
+
+interface Place {
+  readonly topic: Topic;
+  readonly partition: number;
 }
 
 export class ClusterView {
@@ -34,91 +55,127 @@ export class ClusterView {
   }
 
   leaderOf(name: string, partition: number): PartitionLeader | null {
-    const topic = this.#parts.topics.byName(name);
-    if (topic === null || topic.slot(partition) === null) return null;
-    return { nodeId: this.#parts.nodeId, http: null };
+    const { topics, logs, controller } = this.#parts;
+    const topic = topics.byName(name);
+    if (topic === null || !topic.has(partition)) return null;
+    const nodeId = logs.leaderOf(topic.groupId(partition));
+    if (nodeId === null) return null;
+    return { nodeId, http: controller.state.nodes.get(nodeId)?.http ?? null };
   }
 
   async status(
     of: { readonly topic?: string; readonly local?: boolean } = {},
   ): Promise<ClusterStatus | Refusal> {
-    const { controller, topics, nodeId } = this.#parts;
+    const { controller, topics, nodeId, logs } = this.#parts;
     const named = of.topic === undefined ? null : topics.byName(of.topic);
     if (of.topic !== undefined && named === null) return unknownTopic(of.topic);
-    const shown = named === null ? allTopics(topics) : [named];
-    const partitions: PartitionStatus[] = [];
-    let partitionsTotal = 0;
-    for (const topic of shown) {
-      partitionsTotal += topic.partitions;
-      for (let at = 0; at < topic.partitions && partitions.length < limits.listPageMax; at += 1)
-        partitions.push(this.#partition(topic, at));
-    }
+    const places = placesOf(named === null ? allTopics(topics) : [named]);
+    const shown = places.slice(0, limits.listPageMax);
+    const groupIds = shown.map(({ topic, partition }) => topic.groupId(partition));
+    const isLocal = of.local === true;
+    const [controllerGroup, reports] = await Promise.all([
+      this.#controllerGroup(isLocal),
+      isLocal ? logs.reportsHere(groupIds) : logs.reports(groupIds),
+    ]);
     return {
       clusterId: controller.state.clusterId ?? "",
       nodeId,
       nodes: this.#nodes(),
-      controller: this.#group(controller.term),
-      partitions,
-      partitionsTotal,
+      controller: controllerGroup,
+      partitions: shown.map((place) => this.#partition(place, reports)),
+      partitionsTotal: places.length,
     };
   }
 
   async transferLeadership(of: GroupPlace, toNode: number): Promise<Done> {
-    if (of !== "controller") {
-      const topic = this.#parts.topics.byName(of.topic);
-      if (topic === null) return unknownTopic(of.topic);
-      if (topic.slot(of.partition) === null) return unknownPartition(of.topic, of.partition);
-    }
-    const { nodeId } = this.#parts;
-    if (toNode === nodeId) return { ok: true };
-    const detail = `Cannot transfer: a node with a voter of the group is wanted (${nodeId}), got ${toNode}`;
-    return refuse("invalid_request", detail);
+    if (of === "controller") return await this.#transferController(toNode);
+    const topic = this.#parts.topics.byName(of.topic);
+    if (topic === null) return unknownTopic(of.topic);
+    const log = await (topic.slot(of.partition)?.log() ?? unknownPartition(of.topic, of.partition));
+    return "ok" in log ? log : await log.transfer(toNode);
   }
 
-  async removeNode(nodeId: number): Promise<Done> {
-    if (!this.#parts.controller.state.nodes.has(nodeId))
-      return refuse("invalid_request", `Cannot remove node ${nodeId}: it is no member`);
-    const detail = `Cannot remove node ${nodeId}: it is the last one`;
-    return refuse("policy_violation", detail);
+  /** What this node, as the controller's leader, tells of it; null: it does not lead. */
+  controllerHere(): GroupStatus | null {
+    const { controller, nodeId, lagMsMax } = this.#parts;
+    if (!controller.leads) return null;
+    const { role, members } = controller.replica;
+    const told = membersOf(controller.replica, lagMsMax);
+    return { leader: nodeId, term: role.term, joint: members.joint, members: told };
+  }
+
+  async #transferController(toNode: number): Promise<Done> {
+    const { controller, peers, nodeId } = this.#parts;
+    const { leaderId, replica } = controller;
+    if (controller.leads || peers === null)
+      return toNode === nodeId ? { ok: true } : await replica.transferLeadership(toNode);
+    if (leaderId === toNode) return { ok: true };
+    if (leaderId === 0)
+      return refuse("not_leader_or_follower", "The controller has no leader that could hand over");
+    const asked = { to: leaderId, groupId: controllerGroupId, timeoutMs: transferMs };
+    return await peers.transfer(asked, toNode);
+  }
+
+  async #controllerGroup(isLocal: boolean): Promise<GroupStatus> {
+    const here = this.controllerHere();
+    if (here !== null) return here;
+    const { controller, peers } = this.#parts;
+    const { leaderId, term } = controller;
+    const unknown = { leader: leaderId === 0 ? null : leaderId, term, joint: false, members: [] };
+    if (isLocal || peers === null || leaderId === 0) return unknown;
+    const told = await peers.controller({ to: leaderId, timeoutMs: askMs });
+    return "ok" in told ? unknown : told;
   }
 
   #nodes(): readonly ClusterNode[] {
-    const { controller } = this.#parts;
-    const { partitions, nodes } = controller.state;
-    return [...nodes.values()]
+    const { controller, reachable, logs, topics } = this.#parts;
+    const { state } = controller;
+    const leads = new Map<number, number>();
+    for (const { topic, partition } of placesOf(allTopics(topics))) {
+      const leader = logs.leaderOf(topic.groupId(partition));
+      if (leader !== null) leads.set(leader, (leads.get(leader) ?? 0) + 1);
+    }
+    return [...state.nodes.values()]
       .sort((a, b) => a.nodeId - b.nodeId)
-      .map(({ nodeId, version, registeredAt }) => ({
-        nodeId,
-        version,
-        state: "up" as const,
-        http: null,
-        peer: null,
-        region: null,
-        registeredAt,
-        replicas: partitions,
-        leads: partitions,
+      .map((node) => ({
+        ...shownOf(node),
+        state: reachable(node.nodeId) ? ("up" as const) : ("down" as const),
+        replicas: state.load(node.nodeId).replicas,
+        leads: leads.get(node.nodeId) ?? 0,
       }));
   }
 
-  #partition(topic: Topic, partition: number): PartitionStatus {
-    const { logStartOffset, highWatermark, leaderEpoch } = topic.bounds(partition);
+  #partition({ topic, partition }: Place, reports: GroupReports): PartitionStatus {
+    const groupId = topic.groupId(partition);
+    const report = reports.get(groupId);
+    const bounds = report?.bounds ?? topic.bounds(partition);
+    const group: GroupStatus = {
+      leader: report?.leader ?? this.#parts.logs.leaderOf(groupId),
+      term: report?.term ?? bounds.leaderEpoch,
+      joint: report?.joint ?? false,
+      members: report?.members ?? [],
+    };
     return {
       topic: topic.name,
       partition,
       assigned: topic.state.assignments[partition].map(({ nodeId }) => nodeId),
-      logStartOffset,
-      highWatermark,
-      ...this.#group(leaderEpoch),
+      logStartOffset: bounds.logStartOffset,
+      highWatermark: bounds.highWatermark,
+      ...group,
     };
   }
+}
 
-  /** A group whose only member is this node. */
-  #group(term: number): GroupStatus {
-    const { nodeId } = this.#parts;
-    const caughtUp = { voter: true, inSync: true, lagEntries: 0, lagMs: 0 };
-    const members: readonly GroupMember[] = [{ nodeId, incarnation: 1, ...caughtUp }];
-    return { leader: nodeId, term, joint: false, members };
-  }
+function shownOf(node: NodeState): Omit<ClusterNode, "state" | "replicas" | "leads"> {
+  const { nodeId, version, http, peer, region, registeredAt } = node;
+  const address = peer === null ? null : `${peer.host}:${peer.port}`;
+  return { nodeId, version, http, peer: address, region, registeredAt };
+}
+
+function placesOf(topics: readonly Topic[]): readonly Place[] {
+  return topics.flatMap((topic) =>
+    topic.state.assignments.map((_, partition) => ({ topic, partition })),
+  );
 }
 
 function allTopics(topics: Topics): readonly Topic[] {

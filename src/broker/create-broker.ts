@@ -1,38 +1,47 @@
 // How a broker comes up, in order, and why in that order.
 //
 //   settings    a wrong one stops the start before anything is touched
-//   controller  leads and has replayed the metadata: only now is it known which topics there are
+//   controller  leads (among others: follows) and has replayed the metadata: now it is known which topics there are
 //   node        the cluster gets its id at its very first start; every start registers the node
 //   leftovers   replicas of deleted topics that a crash left behind are dropped, behind the first answers
 //   read model  is filled in a Worker, and nobody waits for it
 //   retention   begins its rounds
+//   movers      in a cluster: what brings about the placement that the metadata wants
+//   calls       in a cluster, last: from now on other nodes are answered
 //
 // Partitions open on first use, so that a start costs the same with one of them and with thousands.
 
 import { parseBrokerSettings, type BrokerSettings } from "../cluster/broker-settings.ts";
 import type { Change } from "../cluster/cluster-state.ts";
-import type { Command } from "../cluster/commands.ts";
+import type { NodeTold } from "../cluster/commands.ts";
 import { Controller } from "../cluster/controller.ts";
+import { introduceNode } from "../cluster/introduce.ts";
+import { MemberService } from "../cluster/member-service.ts";
+import { Planner } from "../cluster/planner.ts";
 import { ReadModel } from "../cluster/read-model.ts";
+import { Reconciler } from "../cluster/reconciler.ts";
 import type { ConfigValues } from "../cluster/topic-settings.ts";
-import { uuidV4 } from "../cluster/uuid.ts";
-import type { ReplicaHost } from "../consensus/replica.ts";
+import type { Birth, ReplicaHost } from "../consensus/replica.ts";
 import type { SlabPool } from "../bytes/slab.ts";
 import { Fault } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
+import type { Calls } from "../transport/calls.ts";
 import type { World } from "../world.ts";
+import { Assignments } from "./assignments.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { Fences } from "./fences.ts";
 import { Fetching } from "./fetch.ts";
 import { HostedLogs } from "./hosted-logs.ts";
 import { KeyCounts } from "./key-counts.ts";
 import { LocalBroker } from "./local-broker.ts";
+import { LogServer } from "./log-server.ts";
 import { Offsets } from "./offsets.ts";
 import type { PartitionLogs } from "./partition-log.ts";
 import { Producing } from "./produce.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import { Retention } from "./retention.ts";
+import { RoutedLogs } from "./routed-logs.ts";
 import { TopicAdmin } from "./topic-admin.ts";
 import { Topics } from "./topics.ts";
 import { WaitRoom } from "./wait-room.ts";
@@ -45,6 +54,8 @@ export interface BrokerOptions {
   readonly nodeId: number;
   /** Of the program, for status and the node's row. */
   readonly version: string;
+  /** Where this node is reached, for its row. */
+  readonly told?: Omit<NodeTold, "version">;
   /** Broker settings under Kafka's names (broker-settings.ts). */
   readonly settings?: ConfigValues;
   /** Long polls at once; limits.waitersMax when left out. */
@@ -53,58 +64,123 @@ export interface BrokerOptions {
   readonly readModelPath?: string;
 }
 
-/** The broker over an open journal and host, both of which it closes at the end. Throws Fault invalid_config for a wrong
- *  setting, and what the journal throws. */
-export async function createBroker(needs: {
-  readonly world: World;
-  readonly journal: Journal;
-  readonly host: ReplicaHost;
-  readonly slabs: SlabPool;
-  readonly options: BrokerOptions;
-}): Promise<LocalBroker> {
-  const { replicaLagMsMax } = settingsOrFault(needs.options.settings ?? {});
-  const { nodeId } = needs.options;
-  const logs = new HostedLogs(needs, { nodeId, lagMsMax: replicaLagMsMax, readWaitMs });
-  return await startBroker({ ...needs, logs });
+/** What makes this node one of several. */
+export interface Seat {
+  readonly calls: Calls;
+  /** Whether packets reach the node now. */
+  readonly reachable: (nodeId: number) => boolean;
+  /** How the controller's replica of a node that has just joined begins; left out: it is there, or this is the first. */
+  readonly birth?: Birth;
 }
 
-/** createBroker() over other logs, for tests. */
-export async function startBroker(needs: {
+interface Needs {
   readonly world: World;
   readonly journal: Journal;
   readonly host: ReplicaHost;
-  readonly logs: PartitionLogs;
   readonly options: BrokerOptions;
-}): Promise<LocalBroker> {
-  const { world, journal, host, logs, options } = needs;
+}
+
+/** The broker over an open journal and host, both of which it closes at the end. Without a seat this node is alone.
+ *  Throws Fault invalid_config for a wrong setting, and what the journal and the controller throw. */
+export async function createBroker(
+  needs: Needs & { readonly slabs: SlabPool; readonly seat?: Seat },
+): Promise<LocalBroker> {
+  const { world, slabs, seat, options } = needs;
   const settings = settingsOrFault(options.settings ?? {});
+  const { nodeId } = options;
+  const { replicaLagMsMax } = settings;
+  const hosted = new HostedLogs(needs, { nodeId, lagMsMax: replicaLagMsMax, readWaitMs });
+  if (seat === undefined) return await startBroker({ ...needs, logs: hosted });
+  const { listen, controller } = await openController({ world, nodeId, host: needs.host, seat });
+  const assignments = new Assignments(() => controller.state, nodeId);
+  const { calls } = seat;
+  const logs = new RoutedLogs({ world, nodeId, calls, hosted, assignments });
+  const built = await build({ ...needs, settings, logs, routed: logs, seat, controller, listen });
+  new LogServer({ world, nodeId, calls, slabs, hosted, logs, ...built }).start();
+  return built.broker;
+}
 
-  // The controller tells of changes from the first replayed command on; topics exist when the replay is over.
+/** createBroker() of a node alone, over other logs, for tests. */
+export async function startBroker(
+  needs: Needs & { readonly logs: PartitionLogs },
+): Promise<LocalBroker> {
+  const { world, host, options } = needs;
+  const settings = settingsOrFault(options.settings ?? {});
+  const { nodeId } = options;
+  const { listen, controller } = await openController({ world, nodeId, host, seat: null });
+  const parts = { ...needs, settings, routed: null, seat: null, controller, listen };
+  return (await build(parts)).broker;
+}
+
+type Listen = (listener: (change: Change) => void) => void;
+
+/** The controller tells of changes from the first replayed command on; topics exist when the replay is over. */
+async function openController(of: {
+  readonly world: World;
+  readonly nodeId: number;
+  readonly host: ReplicaHost;
+  readonly seat: Seat | null;
+}): Promise<{ readonly controller: Controller; readonly listen: Listen }> {
+  const { world, nodeId, host, seat } = of;
   const listeners: ((change: Change) => void)[] = [];
-  const controller = await Controller.open(host, (change) => {
+  const listen: Listen = (listener) => void listeners.push(listener);
+  const tell = (change: Change): void => {
     for (const listener of listeners) listener(change);
-  });
-  const topics = new Topics(() => controller.state, logs, settings.topicDefaults);
-  listeners.push((change) => topics.changed(change));
+  };
+  const place = seat === null ? null : { world, nodeId, ...seat };
+  return { controller: await Controller.open(host, tell, place), listen };
+}
 
-  await introduceNode(controller, world, options);
+async function build(
+  needs: Needs & {
+    readonly settings: BrokerSettings;
+    readonly logs: PartitionLogs;
+    /** The same logs, in a cluster. */
+    readonly routed: RoutedLogs | null;
+    readonly seat: Seat | null;
+    readonly controller: Controller;
+    readonly listen: Listen;
+  },
+): Promise<{
+  readonly broker: LocalBroker;
+  readonly controller: Controller;
+  readonly cluster: ClusterView;
+}> {
+  const { world, journal, host, options, settings, logs, routed, seat, controller, listen } = needs;
+  const { nodeId, version, told = {} } = options;
+  const topics = new Topics(() => controller.state, logs, settings.topicDefaults);
+  listen((change) => topics.changed(change));
+
+  await introduceNode({ controller, world, nodeId, told: { ...told, version } });
   void dropLeftovers(controller, logs);
 
   const readModel = openReadModel(options.readModelPath, world, controller);
-  listeners.push((change) => readModel?.changed(change));
+  listen((change) => readModel?.changed(change));
 
   const room = new WaitRoom(options.waitersMax ?? limits.waitersMax);
-  const retention = new Retention({ world, settings, controller, topics, logs, journal });
+  const retention = new Retention({ world, settings, controller, topics, logs, journal, nodeId });
   retention.start();
 
-  const { nodeId, version } = options;
-  return new LocalBroker({
+  const reachable = (other: number): boolean =>
+    other === nodeId || (seat !== null && seat.reachable(other));
+  const lagMsMax = settings.replicaLagMsMax;
+  const peers = routed?.peers ?? null;
+  const cluster = new ClusterView({ controller, topics, logs, nodeId, lagMsMax, reachable, peers });
+  const members = new MemberService({ world, controller, nodeId, reachable });
+  const movers =
+    routed === null
+      ? []
+      : [
+          new Planner({ world, controller }),
+          new Reconciler({ world, controller, host, groups: routed, nodeId }),
+        ];
+  const broker = new LocalBroker({
     world,
     journal,
     host,
     controller,
     topics,
-    admin: new TopicAdmin({ world, controller, topics, settings, journal, nodeId }),
+    admin: new TopicAdmin({ world, controller, topics, settings, journal, logs, reachable }),
     producing: new Producing(world, topics),
     fetching: new Fetching(world, topics, room),
     offsets: new Offsets(topics, logs),
@@ -112,12 +188,16 @@ export async function startBroker(needs: {
     keyCounts: new KeyCounts(world, topics),
     producerIds: new ProducerIds(controller),
     retention,
-    cluster: new ClusterView({ controller, topics, nodeId }),
+    cluster,
+    members,
+    movers,
+    routed,
     room,
     readModel,
     nodeId,
     version,
   });
+  return { broker, controller, cluster };
 }
 
 function openReadModel(
@@ -133,22 +213,6 @@ function settingsOrFault(given: ConfigValues): BrokerSettings {
   const parsed = parseBrokerSettings(given);
   if (!parsed.ok) throw new Fault(parsed.code, parsed.detail);
   return parsed.settings;
-}
-
-/** Gives the cluster its id once, and writes the node's row when it is new or its version has changed. */
-async function introduceNode(
-  controller: Controller,
-  world: World,
-  { nodeId, version }: BrokerOptions,
-): Promise<void> {
-  const { clusterId, nodes } = controller.state;
-  const commands: Command[] = [];
-  if (clusterId === null) commands.push({ kind: "formatCluster", clusterId: uuidV4(world) });
-  if (nodes.get(nodeId)?.version !== version)
-    commands.push({ kind: "registerNode", nodeId, version });
-  // Together, so that they share one flush.
-  const outcomes = await Promise.all(commands.map((command) => controller.submit(command)));
-  for (const outcome of outcomes) if (!outcome.ok) throw new Fault(outcome.code, outcome.detail);
 }
 
 /** A crash between a deletion's commit and the drop of its replicas leaves them behind: named by the controller, and

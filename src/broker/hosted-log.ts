@@ -7,10 +7,11 @@
 // Promise: what needs the leader is refused with not_leader_or_follower (members {leader}) elsewhere. Left to others:
 // finding the leader (routed-log.ts), offsets, sequences, keys (partition).
 
-import type { MemberProgress, Replica } from "../consensus/replica.ts";
+import type { Replica } from "../consensus/replica.ts";
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
 import type { Partition } from "../partition/partition.ts";
 import { stampLogAppendTime } from "../records/batch-layout.ts";
+import { isInSync } from "./group-members.ts";
 import type {
   Keep,
   LogAppend,
@@ -47,6 +48,12 @@ export class HostedLog implements PartitionLog {
   get leads(): boolean {
     const { role, identity } = this.#replica;
     return role.leaderId === identity.nodeId;
+  }
+
+  /** It leads and has everything that was committed before; or it is the only voter, whose reads need no term. */
+  get answers(): boolean {
+    const { ready, members } = this.#replica;
+    return ready || (members.voters.length === 1 && this.leads);
   }
 
   bounds(): LogBounds {
@@ -95,13 +102,13 @@ export class HostedLog implements PartitionLog {
     return this.partition.setFence(token, expected);
   }
 
-  applyRetention(keep: Keep): ReturnType<PartitionLog["applyRetention"]> {
-    return this.partition.applyRetention(keep);
+  async transfer(toNode: number): Promise<{ readonly ok: true } | Refusal> {
+    if (toNode === this.#replica.identity.nodeId && this.answers) return { ok: true };
+    return await this.#replica.transferLeadership(toNode);
   }
 
-  /** Whether a member is a voter that keeps up, as replica.lag.time.max.ms says. */
-  inSync({ voter, behindMs }: MemberProgress): boolean {
-    return voter && behindMs <= this.#options.lagMsMax;
+  applyRetention(keep: Keep): ReturnType<PartitionLog["applyRetention"]> {
+    return this.partition.applyRetention(keep);
   }
 
   #append({
@@ -123,7 +130,9 @@ export class HostedLog implements PartitionLog {
     } catch (thrown) {
       return refusalOf(thrown);
     }
-    const found = this.#replica.progress().filter((member) => this.inSync(member)).length;
+    const { lagMsMax } = this.#options;
+    const members = this.#replica.progress();
+    const found = members.filter((member) => isInSync(member, lagMsMax)).length;
     const wanted = append.minInsyncReplicas;
     if (found >= wanted) return await this.#append(append);
     const detail = `Cannot append with acks=all: min.insync.replicas wants ${wanted} replicas, ${found} in sync`;
@@ -134,6 +143,9 @@ export class HostedLog implements PartitionLog {
   #fetch(from: LogFetch): LogRead | Refusal | Promise<LogRead | Refusal> {
     const isFollower = from.consistency === "local" && !this.leads;
     if (isFollower && from.offset >= this.#replica.highWatermark) return nothing;
+    // A leader that was deposed and does not know it may not say that an offset of its successor's is wrong.
+    const isBeyond = from.offset > this.partition.bounds().logEndOffset;
+    if (isBeyond && this.#replica.members.voters.length > 1) return this.#fetchBehindBarrier(from);
     return this.partition.fetch(from);
   }
 

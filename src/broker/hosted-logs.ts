@@ -3,11 +3,11 @@
 // Promise: partition-log.ts, where each log's replica lies here (in a cluster, routed-logs.ts stands before it). Left to
 // others: which replicas there should be.
 
-import type { Birth, MemberProgress } from "../consensus/replica.ts";
+import type { Birth } from "../consensus/replica.ts";
 import { PartitionLogs as Partitions } from "../partition/partition-logs.ts";
 import type { PartitionLogsOptions } from "../partition/partition-logs.ts";
 import { HostedLog, type HostedLogOptions } from "./hosted-log.ts";
-import type { GroupMember } from "./broker.ts";
+import { membersOf } from "./group-members.ts";
 import type { GroupReport, GroupReports, Keep, LogBounds, PartitionLogs } from "./partition-log.ts";
 import { emptyBounds } from "./partition-slot.ts";
 
@@ -47,15 +47,24 @@ export class HostedLogs implements PartitionLogs {
     return new Map(groupIds.map((groupId) => [groupId, this.#reportAlone(groupId)]));
   }
 
+  reportsHere(groupIds: readonly string[]): GroupReports {
+    return this.reports(groupIds);
+  }
+
+  /** Alone, each leads as soon as it is used. */
+  untilLed(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** What the leader here tells of its group. */
   report(log: HostedLog): GroupReport {
-    const { role, members, lastIndex, groupId } = log.replica;
-    const { nodeId } = this.#options;
+    const { role, members, groupId } = log.replica;
+    const { nodeId, lagMsMax } = this.#options;
     return {
       leader: nodeId,
       term: role.term,
       joint: members.joint,
-      members: log.replica.progress().map((member) => memberOf(log, member, lastIndex)),
+      members: membersOf(log.replica, lagMsMax),
       bounds: log.bounds(),
       bytes: this.peek(groupId)?.bytes ?? 0,
     };
@@ -90,10 +99,4 @@ export class HostedLogs implements PartitionLogs {
     const term = bounds.leaderEpoch;
     return { leader: nodeId, term, joint: false, members: [me], bounds, bytes };
   }
-}
-
-function memberOf(log: HostedLog, member: MemberProgress, lastIndex: number): GroupMember {
-  const { identity, voter, matchIndex, behindMs } = member;
-  const lagEntries = Math.max(0, lastIndex - matchIndex);
-  return { ...identity, voter, inSync: log.inSync(member), lagEntries, lagMs: behindMs };
 }

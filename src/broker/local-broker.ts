@@ -5,6 +5,8 @@
 
 import type { Controller } from "../cluster/controller.ts";
 import { refuse, type Refusal } from "../errors.ts";
+import type { MemberService } from "../cluster/member-service.ts";
+import type { JoinAnswer, JoinRequest } from "../cluster/membership.ts";
 import type { ReadModel } from "../cluster/read-model.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -29,6 +31,7 @@ import { hostMetricNames, journalMetricNames, renamed } from "./metrics.ts";
 import { unknownTopic } from "./partition-slot.ts";
 import type { Producing } from "./produce.ts";
 import type { ProducerIds } from "./producer-ids.ts";
+import type { RoutedLogs } from "./routed-logs.ts";
 import type { Retention } from "./retention.ts";
 import type { TopicAdmin } from "./topic-admin.ts";
 import type { TopicListQuery, Topics } from "./topics.ts";
@@ -49,6 +52,11 @@ export interface BrokerParts {
   readonly producerIds: ProducerIds;
   readonly retention: Retention;
   readonly cluster: ClusterView;
+  readonly members: MemberService;
+  /** What moves replicas in a cluster; none on a node alone. */
+  readonly movers: readonly { close(): void; metrics?(): Readonly<Record<string, number>> }[];
+  /** null: this node is alone. */
+  readonly routed: RoutedLogs | null;
   readonly room: WaitRoom;
   /** null: none was asked for. */
   readonly readModel: ReadModel | null;
@@ -191,8 +199,27 @@ export class LocalBroker implements Broker {
     return this.#whileOpen(() => this.#parts.cluster.transferLeadership(of, toNode));
   }
 
-  removeNode(nodeId: number): ReturnType<Broker["removeNode"]> {
-    return this.#whileOpen(() => this.#parts.cluster.removeNode(nodeId));
+  removeNode(
+    nodeId: number,
+    options: { readonly force?: boolean } = {},
+  ): ReturnType<Broker["removeNode"]> {
+    const { force = false } = options;
+    return this.#whileOpen(() => this.#parts.members.remove(nodeId, { force }));
+  }
+
+  /** Another node asks to become a member of this one's cluster. */
+  join(request: JoinRequest): Promise<JoinAnswer> {
+    return this.#whileOpen(() => this.#parts.members.join(request));
+  }
+
+  /** The cluster's metadata as this node knows it, for those who wire a node. */
+  get controller(): Controller {
+    return this.#parts.controller;
+  }
+
+  /** A peer speaks to a replica that is not open here: it is opened or created, if the metadata names it. */
+  wanted(groupId: string, incarnation: number): void {
+    if (this.#closing === null) this.#parts.routed?.wanted(groupId, incarnation);
   }
 
   /** One round of retention now; settles when it is done. For tests and operators. */
@@ -217,8 +244,8 @@ export class LocalBroker implements Broker {
   }
 
   metrics(): Readonly<Record<string, number>> {
-    const { controller, topics, producing, fetching, retention, room, readModel, journal, host } =
-      this.#parts;
+    const { controller, topics, producing, fetching, retention, room } = this.#parts;
+    const { readModel, journal, host, routed, movers } = this.#parts;
     return {
       topics: topics.count,
       partitions: controller.state.partitions,
@@ -235,6 +262,8 @@ export class LocalBroker implements Broker {
       read_model_failed: readModel === null || readModel.failure === null ? 0 : 1,
       ...renamed(journal.metrics(), journalMetricNames),
       ...renamed(host.metrics(), hostMetricNames),
+      ...routed?.metrics(),
+      ...Object.assign({}, ...movers.map((mover) => mover.metrics?.())),
     };
   }
 
@@ -244,9 +273,11 @@ export class LocalBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    const { producing, room, retention, readModel, host, journal } = this.#parts;
+    const { producing, room, retention, routed, movers, readModel, host, journal } = this.#parts;
     room.close();
+    for (const mover of movers) mover.close();
     await retention.stop();
+    routed?.close();
     await Promise.allSettled(this.#underWay);
     await producing.idle();
     await readModel?.close();

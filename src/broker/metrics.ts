@@ -37,6 +37,7 @@ export const hostMetricNames = {
   consensus_snapshots_saved_total: "consensus_snapshots_saved_total",
   consensus_snapshots_failed_total: "consensus_snapshots_failed_total",
   consensus_admitted_bytes: "consensus_admitted_bytes",
+  consensus_ticking: "consensus_replicas_ticking",
 } as const;
 
 /** The numbers that have a row, renamed. Cost: one object. */

@@ -85,6 +85,8 @@ export interface PartitionLog {
     token: string | null,
     expected?: string | null,
   ): Promise<{ readonly ok: true } | Refusal>;
+  /** Hands the leadership to the voter on that node; settles once it leads. */
+  transfer(toNode: number): Promise<{ readonly ok: true } | Refusal>;
   /** Drops whole entries from the front by age and size. */
   applyRetention(keep: Keep): Promise<Refusal | { readonly ok: true }>;
 }
@@ -118,9 +120,13 @@ export interface PartitionLogs {
   leaderOf(groupId: string): number | null;
   /** What the leaders tell now, within seconds; the value itself when this node leads all of them. Wakes no idle group. */
   reports(groupIds: readonly string[]): GroupReports | Promise<GroupReports>;
+  /** Of those that are led here; no wait. */
+  reportsHere(groupIds: readonly string[]): GroupReports;
   /** The log of a partition; creates an empty one when the journal has none. Called once until close or remove. */
   open(groupId: string): PartitionLog | Promise<PartitionLog>;
-  /** What the journal knows of a log without opening it; null when it holds none. Cost: two map look-ups. */
+  /** Waits until each of the logs can be written, or the time is over. Never rejects. */
+  untilLed(groupIds: readonly string[], timeoutMs: number): Promise<void>;
+  /** What is known of a log without opening it; null when it holds none. Cost: two map look-ups. */
   peek(groupId: string): { readonly bounds: LogBounds; readonly bytes: number } | null;
   /** Whether retention would drop anything, without opening the log. */
   retentionDue(groupId: string, keep: Keep): Promise<boolean>;

@@ -139,6 +139,12 @@ export function unknownTopic(name: string): Refusal {
   return refuse("unknown_topic_or_partition", detail);
 }
 
+/** The refusal for a partition that the cluster's metadata does not know, by its group. */
+export function unknownGroup(groupId: string): Refusal {
+  const detail = `There is no partition ${groupId}: its topic was deleted, or is not known here yet`;
+  return refuse("unknown_topic_or_partition", detail);
+}
+
 export function unknownPartition(topic: string, partition: number): Refusal {
   return refuse("unknown_topic_or_partition", `Topic ${topic} has no partition ${partition}`);
 }

@@ -18,6 +18,7 @@ export interface RetentionParts {
   readonly topics: Topics;
   readonly logs: PartitionLogs;
   readonly journal: Journal;
+  readonly nodeId: number;
 }
 
 export class Retention {
@@ -58,13 +59,13 @@ export class Retention {
   }
 
   async #runOnce(): Promise<void> {
-    const { topics, controller } = this.#parts;
+    const { topics } = this.#parts;
     for (const name of topics.names()) {
       const topic = topics.byName(name);
       if (this.#stopped) return;
       if (topic !== null) await this.#cutTopic(topic);
     }
-    await forgetDropped(controller, this.#parts.journal);
+    await forgetDropped(this.#parts);
     this.rounds += 1;
   }
 
@@ -102,13 +103,18 @@ function keepOf(topic: Topic, now: number): Keep | null {
   };
 }
 
-/** Lets the controller forget deleted topics of which the journal holds nothing any more. */
-async function forgetDropped(controller: Controller, journal: Journal): Promise<void> {
-  if (controller.state.deleted.size === 0) return;
+/** Lets the controller forget deleted topics of which this node's journal holds nothing any more; the last node that held
+ *  some ends the record. */
+async function forgetDropped({ controller, journal, nodeId }: RetentionParts): Promise<void> {
+  const { deleted } = controller.state;
+  if (deleted.size === 0) return;
   const held = new Set<string>();
   for (const { groupId } of journal.replicas()) held.add(topicIdOf(groupId));
-  const topicIds = [...controller.state.deleted.keys()].filter((id) => !held.has(id));
-  if (topicIds.length > 0) await controller.submit({ kind: "forgetTopics", topicIds });
+  const topicIds = [...deleted.values()]
+    .filter(({ holders }) => holders.includes(nodeId) || holders.length === 0)
+    .map(({ topicId }) => topicId)
+    .filter((topicId) => !held.has(topicId));
+  if (topicIds.length > 0) await controller.submit({ kind: "forgetTopics", topicIds, nodeId });
 }
 
 /** "<topicId>/<partition>" -> topicId. */

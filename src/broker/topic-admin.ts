@@ -7,6 +7,7 @@
 import type { BrokerSettings } from "../cluster/broker-settings.ts";
 import type { Assignment } from "../cluster/commands.ts";
 import type { Controller } from "../cluster/controller.ts";
+import { defaultFactor, place, placeableNodes } from "../cluster/placement.ts";
 import { isInternalTopic, topicNameFault } from "../cluster/topic-names.ts";
 import {
   checkConfigNames,
@@ -19,11 +20,15 @@ import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import type { World } from "../world.ts";
 import type { NewTopic, TopicDescription, TopicView } from "./broker.ts";
+import type { PartitionLogs } from "./partition-log.ts";
 import { unknownTopic } from "./partition-slot.ts";
 import type { Topic, Topics } from "./topics.ts";
 
 /** Topics that the node will make itself, in its own shape. */
 const reservedNames = new Set(["__consumer_offsets", "__transaction_state", "__share_group_state"]);
+
+/** How long a new topic waits for its partitions' first elections, ms. */
+const electionsMs = 10_000;
 
 export interface TopicAdminParts {
   readonly world: World;
@@ -31,7 +36,9 @@ export interface TopicAdminParts {
   readonly topics: Topics;
   readonly settings: BrokerSettings;
   readonly journal: Journal;
-  readonly nodeId: number;
+  readonly logs: PartitionLogs;
+  /** Whether packets reach a node now, or it is this one: new replicas go to those first. */
+  readonly reachable: (nodeId: number) => boolean;
 }
 
 export class TopicAdmin {
@@ -91,9 +98,16 @@ export class TopicAdmin {
       const detail = `Cannot add partitions to ${name}: more than its ${first} are wanted, got ${total}`;
       return refuse("invalid_partitions", detail);
     }
-    const { topicId } = topic.state;
-    const assignments = this.#place(total - first);
-    return await this.#change(topic, { kind: "addPartitions", topicId, first, assignments });
+    const { topicId, factor } = topic.state;
+    const assignments = this.#place(total - first, factor);
+    const changed = await this.#change(topic, {
+      kind: "addPartitions",
+      topicId,
+      first,
+      assignments,
+    });
+    if (!("ok" in changed)) await this.#untilWritable(topic, first);
+    return changed;
   }
 
   /** The value itself when the topic is there. */
@@ -128,28 +142,47 @@ export class TopicAdmin {
     if (tooMany !== null) return tooMany;
     const checked = checkTopicConfigs(name, wish.configs ?? {});
     if (!checked.ok) return checked;
-    return await this.#submitNew({ name, partitions, configs: checked.values });
+    const factor = asked(wish.replicationFactor) ?? this.#parts.settings.replicationFactor;
+    return await this.#submitNew({ name, partitions, factor, configs: checked.values });
   }
 
   async #submitNew(topic: {
     readonly name: string;
     readonly partitions: number;
+    /** null: as many as nodes allow. */
+    readonly factor: number | null;
     readonly configs: ConfigValues;
   }): Promise<Topic | Refusal> {
     const { world, controller, topics } = this.#parts;
-    const { name, configs } = topic;
+    const { name, configs, factor } = topic;
     const topicId = uuidV4(world);
-    const assignments = this.#place(topic.partitions);
+    const assignments = this.#place(topic.partitions, factor);
+    const explicitFactor = factor !== null;
     const applied = await controller.submit({
       kind: "createTopic",
       name,
       topicId,
       assignments,
       configs,
+      explicitFactor,
     });
     if (!applied.ok) return applied;
+    const created = topics.byId(topicId);
+    if (created !== null) await this.#untilWritable(created, 0);
     // It may have been deleted again while this call slept.
     return topics.byId(topicId) ?? unknownTopic(name);
+  }
+
+  /** A partition of one replica leads itself when it is first used; the others hold their elections now. */
+  async #untilWritable(topic: Topic, first: number): Promise<void> {
+    const { logs } = this.#parts;
+    if (logs.peekIsCurrent) return;
+    const groupIds = topic.state.assignments
+      .map((replicas, partition) => ({ replicas, groupId: topic.groupId(partition) }))
+      .slice(first)
+      .filter(({ replicas }) => replicas.length > 1)
+      .map(({ groupId }) => groupId);
+    await logs.untilLed(groupIds, electionsMs);
   }
 
   async #change(
@@ -178,7 +211,7 @@ export class TopicAdmin {
   }
 
   #checkFactor(wish: NewTopic): Refusal | null {
-    const nodes = this.#parts.controller.state.nodes.size;
+    const nodes = placeableNodes(this.#parts.controller.state).length;
     const factor = asked(wish.replicationFactor) ?? this.#parts.settings.replicationFactor;
     if (factor === null) return null;
     if (Number.isInteger(factor) && factor >= 1 && factor <= nodes) return null;
@@ -192,10 +225,12 @@ export class TopicAdmin {
     return state === "full" ? refuse("storage_full", detail, { retryAfterMs: 5_000 }) : null;
   }
 
-  /** One node: every partition lies here, in its first incarnation. */
-  #place(partitions: number): readonly Assignment[] {
-    const here: Assignment = [{ nodeId: this.#parts.nodeId, incarnation: 1 }];
-    return Array.from({ length: partitions }, () => here);
+  #place(partitions: number, factor: number | null): readonly Assignment[] {
+    const { controller, reachable } = this.#parts;
+    const { state } = controller;
+    const down = [...state.nodes.keys()].filter((nodeId) => !reachable(nodeId));
+    const wish = { partitions, factor: factor ?? defaultFactor(state), avoid: new Set(down) };
+    return place(state, wish);
   }
 }
 

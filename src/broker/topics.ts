@@ -72,14 +72,17 @@ export class Topic {
   slot(partition: number): PartitionSlot | null {
     const known = this.#slots[partition];
     if (known !== undefined) return known;
-    if (this.#deleted || !Number.isInteger(partition)) return null;
-    if (partition < 0 || partition >= this.partitions) return null;
+    if (this.#deleted || !this.has(partition)) return null;
     const groupId = this.groupId(partition);
     const slot = new PartitionSlot(this.#logs, { topic: this.name, partition, groupId });
     this.#slots[partition] = slot;
     slot.onWake(() => this.#wake());
     if (this.#subscribers.size > 0) this.#unwatches.push(slot.watch());
     return slot;
+  }
+
+  has(partition: number): boolean {
+    return Number.isInteger(partition) && partition >= 0 && partition < this.partitions;
   }
 
   /** "<topicId>/<partition>". */

@@ -124,7 +124,7 @@ export class Partition {
       // An election would wait for room on a full disk; who wants to append hears of it now.
       const refusal = this.#replica.admit(0);
       if (refusal !== null) answer(refusal);
-      else void this.#whenReady(() => this.#appender.submit(request, answer), answer);
+      else void this.#appendWhenReady(request, answer);
     });
   }
 
@@ -242,6 +242,16 @@ export class Partition {
     else refused(refuse("not_leader_or_follower", "Cannot append: the term ended meanwhile"));
   }
 
+  /** The batch is held while it waits: the caller may give up before. */
+  async #appendWhenReady(
+    request: AppendRequest,
+    answer: (outcome: AppendOutcome) => void,
+  ): Promise<void> {
+    request.batch.retain();
+    await this.#whenReady(() => this.#appender.submit(request, answer), answer);
+    request.batch.release();
+  }
+
   #logEnd(): number {
     return this.#replica.ready ? this.#appender.logEnd : this.#replica.nextOffset;
   }
@@ -285,8 +295,9 @@ export class PartitionMachine implements StateMachine {
     return this.fold.snapshot();
   }
 
-  onRole(_role: Role): void {
-    // The appender asks the replica; a lost term is told by onLost().
+  /** The appender asks the replica, and a lost term is told by onLost(); who waits for advances may have to ask elsewhere. */
+  onRole(role: Role): void {
+    if (!role.leader) this.#wake();
   }
 
   onReady(_term: Term): void {

@@ -114,6 +114,9 @@ export class ScriptedLog implements PartitionLog {
   setFence(): Promise<{ readonly ok: true }> {
     return Promise.resolve({ ok: true });
   }
+  transfer(toNode: number): Promise<{ readonly ok: true } | Refusal> {
+    return Promise.resolve(toNode === 1 ? { ok: true } : refuse("invalid_request", "no voter"));
+  }
   applyRetention(_keep: Keep): Promise<{ readonly ok: true }> {
     return Promise.resolve({ ok: true });
   }
@@ -148,6 +151,12 @@ export class ScriptedLogs implements PartitionLogs {
         return [groupId, { leader: 1, term: 1, joint: false, members: [], bounds, bytes }];
       }),
     );
+  }
+  reportsHere(groupIds: readonly string[]): GroupReports {
+    return this.reports(groupIds);
+  }
+  untilLed(): Promise<void> {
+    return Promise.resolve();
   }
   peek(groupId: string): { readonly bounds: LogBounds; readonly bytes: number } | null {
     const log = this.logs.get(groupId);

@@ -78,7 +78,7 @@ test("DELETE /v1/cluster/nodes/{node} removes a node, or says why not", async ()
   const node = await door((broker) => ({
     async removeNode(nodeId) {
       removed.push(nodeId);
-      return nodeId === 3 ? { ok: true } : broker.removeNode(nodeId);
+      return nodeId === 3 ? { ok: true, state: "removed" } : broker.removeNode(nodeId);
     },
   }));
   expect((await node.ask("DELETE /v1/cluster/nodes/3")).json).toMatchObject({ removed: true });
