@@ -54,6 +54,8 @@ export interface BrokerOptions {
   readonly nodeId: number;
   /** Of the program, for status and the node's row. */
   readonly version: string;
+  /** The id that a cluster without one gets; left out: a fresh one. */
+  readonly clusterId?: string;
   /** Where this node is reached, for its row. */
   readonly told?: Omit<NodeTold, "version">;
   /** Broker settings under Kafka's names (broker-settings.ts). */
@@ -147,11 +149,12 @@ async function build(
   readonly cluster: ClusterView;
 }> {
   const { world, journal, host, options, settings, logs, routed, seat, controller, listen } = needs;
-  const { nodeId, version, told = {} } = options;
+  const { nodeId, version, told = {}, clusterId } = options;
   const topics = new Topics(() => controller.state, logs, settings.topicDefaults);
   listen((change) => topics.changed(change));
 
-  await introduceNode({ controller, world, nodeId, told: { ...told, version } });
+  const named = clusterId === undefined ? {} : { clusterId };
+  await introduceNode({ controller, world, nodeId, told: { ...told, version }, ...named });
   void dropLeftovers(controller, logs);
 
   const readModel = openReadModel(options.readModelPath, world, controller);

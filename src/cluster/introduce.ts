@@ -18,6 +18,8 @@ export async function introduceNode(of: {
   readonly world: World;
   readonly nodeId: number;
   readonly told: NodeTold;
+  /** The id that a cluster without one gets; left out: a fresh one. */
+  readonly clusterId?: string;
 }): Promise<void> {
   const { controller, world, nodeId, told } = of;
   const removed = controller.state.removedNodes.get(nodeId);
@@ -25,7 +27,7 @@ export async function introduceNode(of: {
   const commands: Command[] = [];
   // Only one that decides alone may name the cluster: whoever has joined was told its name.
   if (controller.state.clusterId === null && controller.alone)
-    commands.push({ kind: "formatCluster", clusterId: uuidV4(world) });
+    commands.push({ kind: "formatCluster", clusterId: of.clusterId ?? uuidV4(world) });
   if (!isKnown(controller, nodeId, told)) commands.push({ kind: "registerNode", nodeId, ...told });
   if (commands.length === 0) return;
   if (!controller.alone) {

@@ -1,47 +1,51 @@
 // How a node comes up, in order, and why in that order.
 //
+//   cluster   with --join: a member is found before anything is touched, so that a wrong address leaves no trace
 //   disk      its writer comes up in a Worker while the rest of the program loads; it touches nothing yet
 //   lock      one node a folder; the second one is told who the first is
-//   identity  a folder of a newer format is refused before a byte of it is read or changed
+//   identity  a folder of a newer format is refused before a byte of it is read or changed; a newcomer is let in now,
+//             and remembers it before anybody hears of it
 //   journal   recovery, then a barrier row: what it saw is on the disk before anybody builds on it
 //   host      the Raft replicas that the journal holds; they replay on first use
-//   broker    the controller leads and knows the topics
+//   peers     the peer port: from now on the others are heard, without whom a member cannot find its leader
+//   broker    the controller leads, or follows, and knows the topics
 //   door      HTTP over the broker
 //   port      last: whoever reaches the port reaches a node that works
 //
-// It stops in the other order: port, door, broker (what is under way is answered, then flushed, then the clean-stop
-// mark), lock. Promise: a failed start leaves nothing running and nothing locked. Left to others: signals (process.ts).
+// It stops in the other order, after it has handed over what it leads while everybody is still served: port, door,
+// broker (what is under way is answered, then flushed, then the clean-stop mark), peers, lock. Promise: a failed start
+// leaves nothing running and nothing locked. Left to others: signals (process.ts).
 
 import process from "node:process";
 import type { Served } from "../../edge/serve.ts";
 import type { Door } from "../../edge/server/door.ts";
 import type { DoorLogLine } from "../../edge/server/services.ts";
+import type { Address } from "../address.ts";
+import type { Seat } from "../broker/create-broker.ts";
 import type { LocalBroker } from "../broker/local-broker.ts";
 import { createSlabPool } from "../bytes/slab-pool.ts";
 import type { SlabPool } from "../bytes/slab.ts";
+import type { JoinRequest } from "../cluster/membership.ts";
 import type { ConfigValues } from "../cluster/topic-settings.ts";
-import type { Disk } from "../journal/disk.ts";
-import type { FolderLock, LockOwner } from "../journal/folder-lock.ts";
+import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Journal } from "../journal/journal.ts";
 import { systemWorld, type World } from "../world.ts";
-import type { Address } from "../address.ts";
-import {
-  confirmCluster,
-  journalFolder,
-  newcomer,
-  openIdentity,
-  readModelFile,
-  type Identity,
-} from "./data-folder.ts";
+import { confirmCluster, readModelFile, type Identity } from "./data-folder.ts";
+import { handOver } from "./handover.ts";
 import { silentLog, type Log } from "./logs.ts";
-import type { PeerOptions } from "./peering.ts";
+import { placesToJoin, settleMembership, type Membership } from "./membership.ts";
+import { PeerSide } from "./peer-side.ts";
+import { advertisedHttp, processNetwork, type PeerNetwork, type PeerOptions } from "./peering.ts";
+import { openStorage, type FolderHeld, type Opened, type Storage } from "./storage.ts";
 
 export interface NodeOptions {
   /** The data folder, or a disk in memory. */
-  readonly storage: { readonly dir: string } | { readonly memory: Disk };
+  readonly storage: Storage;
   readonly http: Address;
   /** Left out or null: the node is alone. */
   readonly peer?: PeerOptions | null;
+  /** How nodes meet; left out: over the network, as processes do. For clusters within one process. */
+  readonly network?: PeerNetwork;
   readonly version: string;
   readonly corsOrigins?: readonly string[];
   /** "full": what is acknowledged is on the disk. "os": in the operating system's hands. */
@@ -57,92 +61,97 @@ export interface RunningNode {
   readonly url: string;
   readonly port: number;
   readonly broker: LocalBroker;
+  /** Who the node is: what a disk in memory needs again at its next start. */
+  readonly identity: Identity;
   /** From the call of startNode() until the port was bound, ms. */
   readonly startMs: number;
-  /** Lets what is under way end within graceMs, flushes, writes the clean-stop mark. Idempotent. */
+  /** Hands over what it leads, lets what is under way end within graceMs, flushes, writes the clean-stop mark.
+   *  Idempotent. */
   stop(options: { readonly graceMs: number }): Promise<void>;
 }
 
-/** Another node has the folder. */
-export interface FolderHeld {
-  readonly heldBy: LockOwner | null;
+/** The parts that a start makes one after the other, and a stop ends. */
+interface Parts {
+  readonly options: NodeOptions;
+  readonly world: World;
+  readonly log: Log;
+  readonly slabs: SlabPool;
+  readonly opened: Opened;
+  readonly membership: Membership;
 }
 
-interface Opened {
-  readonly disk: Disk;
-  readonly lock: FolderLock | null;
-  readonly identity: Identity;
-  readonly dir: string | null;
+/** What is open so far, for a start that fails. */
+interface Begun {
+  peers: PeerSide | null;
+  broker: LocalBroker | null;
 }
 
-/** Starts a node, or tells who holds its folder. Throws Fault for a wrong setting, a newer format and what the disk
- *  does; what the runtime throws when the port cannot be bound (`code` EADDRINUSE, EACCES). */
+/** Starts a node, or tells who holds its folder. Throws Fault for a wrong setting, a newer format, what the cluster
+ *  refuses and what the disk does; what the runtime throws when the port cannot be bound (`code` EADDRINUSE, EACCES). */
 export async function startNode(options: NodeOptions): Promise<RunningNode | FolderHeld> {
-  const world = options.world ?? systemWorld;
+  const { world = systemWorld, log = silentLog, storage, peer = null, version } = options;
   const began = world.monotonic();
+  const network = options.network ?? (await networkOf(peer, { world, log }));
+  const http = peer === null ? null : httpOf(peer, options.http);
+  const needs = { world, log, version, peer, network, http };
+  const places = await placesToJoin(storage, needs);
   const slabs = createSlabPool();
-  const opened = await openStorage(options, slabs, world);
+  const opened = await openStorage(storage, slabs, world);
   if ("heldBy" in opened) return opened;
-  let broker: LocalBroker | null = null;
+  const begun: Begun = { peers: null, broker: null };
   try {
-    broker = await openBroker({ options, opened, slabs, world });
-    if (opened.dir !== null) confirmCluster(opened.dir, opened.identity, clusterIdOf(broker));
-    const { door, served } = await openDoor({ options, broker, slabs, world });
+    const membership = await settleMembership(opened, places, needs);
+    const parts: Parts = { options, world, log, slabs, opened, membership };
+    const { broker, host } = await openBroker(parts, network, begun);
+    confirm(parts, broker);
+    const { door, served } = await openDoor(parts, broker);
     opened.lock?.announce({ pid: process.pid, url: served.url, startedAt: world.now() });
     const startMs = world.monotonic() - began;
     const { url, port } = served;
-    const parts = { served, door, broker, opened };
+    const ends = { ...parts, served, door, broker, host, peers: begun.peers };
     let stopped: Promise<void> | null = null;
-    const stop: RunningNode["stop"] = ({ graceMs }) => (stopped ??= stopAll(parts, graceMs));
-    return { url, port, broker, startMs, stop };
+    const stop: RunningNode["stop"] = ({ graceMs }) => (stopped ??= stopAll(ends, graceMs));
+    const { identity } = membership;
+    return {
+      url,
+      port,
+      broker,
+      identity: { ...identity, clusterId: clusterIdOf(broker) },
+      startMs,
+      stop,
+    };
   } catch (fault) {
-    await broker?.close().catch(() => undefined);
+    await begun.broker?.close().catch(() => undefined);
+    await begun.peers?.close().catch(() => undefined);
     await opened.disk.close().catch(() => undefined);
     opened.lock?.release();
     throw fault;
   }
 }
 
-/** Lock, identity, disk. In memory there is nothing to lock, and nobody to remember. */
-async function openStorage(
-  { storage }: NodeOptions,
-  slabs: SlabPool,
-  world: World,
-): Promise<Opened | FolderHeld> {
-  if ("memory" in storage) {
-    return { disk: storage.memory, lock: null, identity: newcomer, dir: null };
-  }
-  const { dir } = storage;
-  // First of all: the Worker of its writer comes up while this thread loads libSQL for the lock (-7 to -20 ms).
-  const { LibsqlDisk } = await import("../journal/libsql-disk.ts");
-  const disk = new LibsqlDisk({ dir: journalFolder(dir), slabs, world });
-  let lock: FolderLock | null = null;
-  try {
-    const { lockFolder } = await import("../journal/folder-lock.ts");
-    const locked = lockFolder(dir);
-    if ("lock" in locked) {
-      lock = locked.lock;
-      lock.announce({ pid: process.pid, url: "", startedAt: world.now() });
-      return { disk, lock, identity: openIdentity(dir), dir };
-    }
-    await disk.close();
-    return locked;
-  } catch (fault) {
-    await disk.close().catch(() => undefined);
-    lock?.release();
-    throw fault;
-  }
+async function networkOf(
+  peer: PeerOptions | null,
+  ground: { readonly world: World; readonly log: Log },
+): Promise<PeerNetwork | null> {
+  return peer === null ? null : await processNetwork(peer, ground);
 }
 
-async function openBroker(parts: {
-  readonly options: NodeOptions;
-  readonly opened: Opened;
-  readonly slabs: SlabPool;
-  readonly world: World;
-}): Promise<LocalBroker> {
-  const { options, opened, slabs, world } = parts;
+function httpOf(peer: PeerOptions, http: Address): string | null {
+  return advertisedHttp(peer, http, (peer.advertisePeer ?? peer.listen).host);
+}
+
+function confirm({ opened: { dir }, membership: { identity } }: Parts, broker: LocalBroker): void {
+  if (dir !== null) confirmCluster(dir, identity, clusterIdOf(broker));
+}
+
+async function openBroker(
+  parts: Parts,
+  network: PeerNetwork | null,
+  begun: Begun,
+): Promise<{ readonly broker: LocalBroker; readonly host: ReplicaHost }> {
+  const { options, opened, slabs, world, log, membership } = parts;
   const { openJournal } = await import("../journal/open-journal.ts");
-  const { disk, identity, dir } = opened;
+  const { disk, dir } = opened;
   const durability = options.durability ?? "full";
   const opening = openJournal({ world, disk, slabs, durability });
   // While the writer's Worker takes inventory, this thread loads the rest of the program.
@@ -154,19 +163,61 @@ async function openBroker(parts: {
     import("../../edge/serve.ts"),
   ]);
   const journal = await opening;
-  tellDamage(journal, options.log ?? silentLog);
+  tellDamage(journal, log);
+  const { identity } = membership;
   const { nodeId } = identity;
-  const host = createReplicaHost({ world, journal, nodeId });
+  const peers =
+    network === null ? null : await PeerSide.create({ world, log, identity, network, dir });
+  begun.peers = peers;
+  const host = createReplicaHost({
+    world,
+    journal,
+    nodeId,
+    slabs,
+    ...(peers === null ? {} : { transport: peers.transport, onWanted: peers.onWanted }),
+  });
   try {
+    await peers?.open(host, membership.peers);
     const { version, settings = {} } = options;
     const readModel = dir === null ? {} : { readModelPath: readModelFile(dir) };
-    const brokerOptions = { nodeId, version, settings, ...readModel };
-    return await createBroker({ world, journal, host, slabs, options: brokerOptions });
+    const brokerOptions = { nodeId, version, settings, ...readModel, ...toldOf(parts) };
+    const seat = peers === null ? {} : { seat: seatOf(peers, host, identity) };
+    const needs = { world, journal, host, slabs, options: brokerOptions, ...seat };
+    const broker = await createBroker(needs);
+    begun.broker = broker;
+    peers?.follow({
+      state: () => broker.controller.state,
+      onChange: (listener) => void broker.controller.onChange(listener),
+      join: (request) => broker.join(request as JoinRequest),
+      wanted: (groupId, incarnation) => broker.wanted(groupId, incarnation),
+    });
+    return { broker, host };
   } catch (fault) {
     await host.close();
     await journal.close();
     throw fault;
   }
+}
+
+/** What the node's row in the cluster says; a node that is alone tells nothing. */
+function toldOf({ options: { peer, http }, membership: { identity } }: Parts) {
+  if (peer === undefined || peer === null) return {};
+  const { listen, advertisePeer, region } = peer;
+  const told = {
+    http: httpOf(peer, http),
+    peer: advertisePeer ?? { host: listen.host, port: listen.port },
+    region,
+  };
+  return { told, ...(identity.clusterId === null ? {} : { clusterId: identity.clusterId }) };
+}
+
+/** The replica of the controller's group is born once: by joining, or, with no voter but itself, by the first node. */
+function seatOf({ calls, transport }: PeerSide, host: ReplicaHost, identity: Identity): Seat {
+  const reachable: Seat["reachable"] = (other) =>
+    transport.links().some(({ nodeId, connected }) => nodeId === other && connected);
+  const isFirst = identity.nodeId === 1;
+  if (isFirst || host.groupIds().includes("controller")) return { calls, reachable };
+  return { calls, reachable, birth: { incarnation: identity.controllerIncarnation, voters: [] } };
 }
 
 /** Damage that stops no start must not go unsaid. */
@@ -185,18 +236,15 @@ function clusterIdOf(broker: LocalBroker): string {
   return broker.status().clusterId;
 }
 
-async function openDoor(parts: {
-  readonly options: NodeOptions;
-  readonly broker: LocalBroker;
-  readonly slabs: SlabPool;
-  readonly world: World;
-}): Promise<{ readonly door: Door; readonly served: Served }> {
-  const { options, broker, slabs, world } = parts;
+async function openDoor(
+  { options, slabs, world, log }: Parts,
+  broker: LocalBroker,
+): Promise<{ readonly door: Door; readonly served: Served }> {
   const [{ createDoor }, { serve }] = await Promise.all([
     import("../../edge/server/door.ts"),
     import("../../edge/serve.ts"),
   ]);
-  const { http, corsOrigins = [], log = silentLog } = options;
+  const { http, corsOrigins = [] } = options;
   const door = createDoor({
     broker,
     slabs,
@@ -215,18 +263,27 @@ function logAnswer(log: Log, { level, message, cause, ...line }: DoorLogLine): v
   log.write(level, message, { ...line, traceparent: line.traceparent ?? undefined, cause });
 }
 
+/** Leaderships that are not gone by then go as after a crash. */
+const handOverMsMax = 3_000;
+
 async function stopAll(
-  parts: {
+  ends: Parts & {
     readonly served: Served;
     readonly door: Door;
     readonly broker: LocalBroker;
-    readonly opened: Opened;
+    readonly host: ReplicaHost;
+    readonly peers: PeerSide | null;
   },
   graceMs: number,
 ): Promise<void> {
-  const { served, door, broker, opened } = parts;
+  const { served, door, broker, host, peers, opened, world, log } = ends;
+  if (peers !== null) {
+    const { handed, kept } = await handOver(host, world, Math.min(graceMs, handOverMsMax));
+    if (handed + kept > 0) log.write("info", "Handed over what this node led", { handed, kept });
+  }
   await served.stop({ graceMs });
   door.close();
   await broker.close();
+  await peers?.close();
   opened.lock?.release();
 }

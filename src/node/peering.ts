@@ -1,6 +1,13 @@
-// What a node needs to be one of several: where it listens for the others, how it is reached, whom it joins.
+// What a node needs to be one of several: where it listens for the others, how it is reached, whom it joins, and the
+// network on which they meet: HTTP/2 between processes, or one in memory for tests (PeerNetwork is that seam).
 
 import type { Address } from "../address.ts";
+import type { Refusal } from "../errors.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { World } from "../world.ts";
+import type { Identity } from "./data-folder.ts";
+import type { PeerPlace } from "./joining.ts";
+import type { Log } from "./logs.ts";
 
 export interface PeerOptions {
   /** Where the peer port is bound; port 0: any free one. */
@@ -16,6 +23,50 @@ export interface PeerOptions {
   readonly secret: string | null;
   /** PEM texts; null: cleartext. */
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string } | null;
+}
+
+/** How nodes meet. */
+export interface PeerNetwork {
+  /** The transport of a member; not open yet. */
+  transport(self: PeerSelf): Transport;
+  /** Asks the node at that place to be let in; resolves to what its onJoin answered. Throws Fault. */
+  join(place: PeerPlace, request: unknown): Promise<unknown>;
+}
+
+export interface PeerSelf {
+  readonly identity: Identity & { readonly clusterId: string };
+  /** Of this process alone. */
+  readonly bootId: string;
+  /** Answers a node that wants to become a member. */
+  readonly onJoin: (request: unknown) => Promise<unknown>;
+  /** Why that node may not connect; null: it may. */
+  readonly admit: (nodeId: number) => Refusal | null;
+}
+
+/** Nodes in processes of their own. */
+export function processNetwork(
+  { listen, secret, tls }: PeerOptions,
+  { world, log }: { readonly world: World; readonly log: Log },
+): Promise<PeerNetwork> {
+  return Promise.all([
+    import("../transport/http2-transport.ts"),
+    import("../transport/ask-to-join.ts"),
+  ]).then(([{ createHttp2Transport }, { askToJoin }]) => ({
+    transport: ({ identity: { nodeId, clusterId }, bootId, onJoin, admit }) =>
+      createHttp2Transport({
+        world,
+        log,
+        nodeId,
+        clusterId,
+        bootId,
+        listen: { host: listen.host, port: listen.port },
+        secret,
+        tls,
+        onJoin,
+        admit,
+      }),
+    join: (address, request) => askToJoin({ world, address, secret, tls, request }),
+  }));
 }
 
 const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::";

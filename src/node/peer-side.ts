@@ -1,0 +1,165 @@
+// This node among the others: its transport, the calls over it, and who the others are.
+//
+//   transport --packets--> calls (lane "call"), host (the other lanes)
+//   controller's nodes --> the transport's peers, and DIR/peers.json for the next start
+//
+// Promise: a node that was removed is not talked to, and one that learns that it was removed says so once, in words, and
+// is not ready any more. Left to others: what packets mean (host, calls), who is a member (cluster/).
+
+import type { CallLane } from "../transport/call-lane.ts";
+import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transport/transport.ts";
+import type { ReplicaHost } from "../consensus/replica.ts";
+import type { Change, ClusterState } from "../cluster/cluster-state.ts";
+import { peersOf } from "../cluster/member-service.ts";
+import { refuse, type Refusal } from "../errors.ts";
+import type { World } from "../world.ts";
+import { isMember, type Identity } from "./data-folder.ts";
+import { writePeers } from "./known-peers.ts";
+import type { Log } from "./logs.ts";
+import type { PeerNetwork } from "./peering.ts";
+
+export interface PeerSideNeeds {
+  readonly world: World;
+  readonly log: Log;
+  readonly identity: Identity;
+  readonly network: PeerNetwork;
+  /** null: nothing is remembered on disk. */
+  readonly dir: string | null;
+}
+
+/** What this side needs of the broker, which comes later. */
+export interface Owner {
+  state(): ClusterState;
+  onChange(listener: (change: Change) => void): void;
+  join(request: unknown): Promise<unknown>;
+  wanted(groupId: string, incarnation: number): void;
+}
+
+export class PeerSide {
+  readonly transport: Transport;
+  readonly calls: CallLane;
+  readonly #log: Log;
+  readonly #nodeId: number;
+  readonly #dir: string | null;
+  #owner: Owner | null = null;
+  #removed = false;
+  #known = "";
+
+  static async create(needs: PeerSideNeeds): Promise<PeerSide> {
+    const { createCalls } = await import("../transport/call-lane.ts");
+    return new PeerSide(needs, createCalls);
+  }
+
+  private constructor(
+    { world, log, identity, network, dir }: PeerSideNeeds,
+    createCalls: typeof import("../transport/call-lane.ts").createCalls,
+  ) {
+    const { nodeId, clusterId } = identity;
+    if (clusterId === null || !isMember(identity)) throw new Error("A member has a cluster id");
+    this.#log = log;
+    this.#nodeId = nodeId;
+    this.#dir = dir;
+    this.transport = network.transport({
+      identity: { ...identity, clusterId },
+      bootId: Buffer.from(world.randomBytes(16)).toString("hex"),
+      onJoin: (request) => this.#onJoin(request),
+      admit: (other) => this.#admit(other),
+    });
+    this.calls = createCalls({ world, transport: this.transport, nodeId });
+  }
+
+  /** The cluster's metadata says that this node is no member any more. */
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  /** Opens the peer port; from now on packets come in. */
+  async open(host: ReplicaHost, peers: readonly Peer[]): Promise<void> {
+    await this.transport.open(new Fan(this.calls, host));
+    this.transport.setPeers(peers);
+  }
+
+  /** The cluster's metadata is known, and who takes in new nodes. */
+  follow(owner: Owner): void {
+    this.#owner = owner;
+    owner.onChange(({ kind }) => {
+      if (kind === "nodeChanged") this.#nodesChanged();
+    });
+    this.#nodesChanged();
+  }
+
+  /** For the host: a peer speaks to a replica that is not open here. */
+  readonly onWanted = (groupId: string, incarnation: number): void =>
+    this.#owner?.wanted(groupId, incarnation);
+
+  #nodesChanged(): void {
+    const state = this.#owner?.state();
+    if (state === undefined) return;
+    if (state.removedNodes.has(this.#nodeId)) this.#wasRemoved();
+    const peers = peersOf(state).filter(({ nodeId }) => nodeId !== this.#nodeId);
+    const known = JSON.stringify(peers);
+    // Before its own row is there the state is behind the others that this node was told of.
+    if (known === this.#known || !state.nodes.has(this.#nodeId)) return;
+    this.#known = known;
+    this.transport.setPeers(peers);
+    if (this.#dir !== null) writePeers(this.#dir, peers);
+  }
+
+  async close(): Promise<void> {
+    this.calls.close();
+    await this.transport.close();
+  }
+
+  #wasRemoved(): void {
+    if (this.#removed) return;
+    this.#removed = true;
+    this.#log.write("error", "This node was removed from its cluster", {
+      nodeId: this.#nodeId,
+      whatNow: "stop it; to join anew, start it with an empty data folder and --join",
+    });
+  }
+
+  async #onJoin(request: unknown): Promise<unknown> {
+    return (await this.#owner?.join(request)) ?? starting;
+  }
+
+  #admit(nodeId: number): Refusal | null {
+    if (this.#owner?.state().removedNodes.has(nodeId) !== true) return null;
+    const detail = `Node ${nodeId} was removed from the cluster`;
+    return refuse("policy_violation", detail, { members: { nodeId, removed: true } });
+  }
+}
+
+const starting = refuse(
+  "not_leader_or_follower",
+  "Cannot join: the node that was asked is starting",
+);
+
+/** What the transport tells goes to both who live on it. */
+class Fan implements TransportEvents {
+  readonly #ears: readonly TransportEvents[];
+  readonly #calls: TransportEvents;
+  readonly #host: TransportEvents;
+
+  constructor(calls: CallLane, host: ReplicaHost) {
+    this.#calls = calls;
+    this.#host = host;
+    this.#ears = [calls, host];
+  }
+
+  onPacket(packet: InPacket): void {
+    (packet.lane === "call" ? this.#calls : this.#host).onPacket(packet);
+  }
+
+  onUp(nodeId: number): void {
+    for (const ear of this.#ears) ear.onUp(nodeId);
+  }
+
+  onBroken(nodeId: number, lane: Lane): void {
+    for (const ear of this.#ears) ear.onBroken(nodeId, lane);
+  }
+
+  onDown(nodeId: number): void {
+    for (const ear of this.#ears) ear.onDown(nodeId);
+  }
+}
