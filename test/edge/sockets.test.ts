@@ -1,16 +1,16 @@
 // The door on real sockets: what only a connection can do wrong. Each case is bounded by its own time limit.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { serve, type Served } from "../../edge/serve.ts";
 import { limits } from "../../src/limits.ts";
 import { EventReader } from "./events.ts";
 import { openDoor, type DoorUnderTest } from "./harness.ts";
+import { Line } from "./line.ts";
 
 let node: DoorUnderTest;
 let served: Served;
-const sockets: Socket[] = [];
+const lines: Line[] = [];
 
 beforeEach(async () => {
   node = await openDoor();
@@ -19,55 +19,16 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const { socket } of lines.splice(0)) socket.destroy();
   await served.stop({ graceMs: 1_000 });
   await node.close();
 });
 
-/** A connection and what has come over it. */
-class Line {
-  readonly socket: Socket;
-  text = "";
-  closed = false;
-  #changed: () => void = () => undefined;
-
-  constructor() {
-    this.socket = connect(served.port, "127.0.0.1");
-    sockets.push(this.socket);
-    this.socket.on("data", (bytes) => {
-      this.text += bytes.toString("latin1");
-      this.#changed();
-    });
-    this.socket.on("error", () => undefined);
-    this.socket.on("close", () => {
-      this.closed = true;
-      this.#changed();
-    });
-  }
-
-  send(text: string): void {
-    this.socket.write(text);
-  }
-
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) {
-      await new Promise<void>((resolve) => {
-        this.#changed = resolve;
-      });
-    }
-  }
-
-  async answer(): Promise<string> {
-    await this.until(() => this.closed || this.#whole());
-    return this.text;
-  }
-
-  #whole(): boolean {
-    const head = this.text.indexOf("\r\n\r\n");
-    const length = /content-length: (\d+)/i.exec(this.text)?.[1];
-    return head >= 0 && this.text.length >= head + 4 + Number(length ?? 0);
-  }
-}
+const newLine = (): Line => {
+  const line = new Line(served.port);
+  lines.push(line);
+  return line;
+};
 
 const post = (body: string, more = ""): string =>
   `POST /v1/topics/t/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${more}\r\n${body}`;
@@ -79,7 +40,7 @@ const highWatermark = (): number => {
 
 describe("a connection", () => {
   test("is kept for the next request, also after a refusal", async () => {
-    const line = new Line();
+    const line = newLine();
     for (const [sent, wanted] of [
       [post(body, `Content-Length: ${body.length}\r\n`), "200 OK"],
       [post("{}", "Content-Length: 2\r\n"), "400 Bad Request"],
@@ -96,7 +57,7 @@ describe("a connection", () => {
   test("that breaks off in the middle of a body has applied nothing", async () => {
     const heads = ["Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n"];
     for (const [i, head] of heads.entries()) {
-      const line = new Line();
+      const line = newLine();
       await once(line.socket, "connect");
       const part = head.startsWith("C") ? body : `1b\r\n${body}\r\n`;
       line.send(post(part, head));
@@ -106,7 +67,7 @@ describe("a connection", () => {
   });
 
   test("whose chunked body outgrows the limit is answered 413 and closed", async () => {
-    const line = new Line();
+    const line = newLine();
     line.send(post("", "Transfer-Encoding: chunked\r\n"));
     const chunk = "x".repeat(1 << 20);
     for (let i = 0; i < 20 && !line.closed; i++) line.send(`100000\r\n${chunk}\r\n`);
@@ -116,7 +77,7 @@ describe("a connection", () => {
   });
 
   test("whose body does not come in time is answered 408 and closed", async () => {
-    const line = new Line();
+    const line = newLine();
     line.send(post(body, "Content-Length: 1000\r\n"));
     while (line.text === "") {
       node.world.advance(limits.bodyMsMax / 10);
@@ -128,7 +89,7 @@ describe("a connection", () => {
   });
 
   test("that only drips its head is closed", async () => {
-    const line = new Line();
+    const line = newLine();
     line.send("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ");
     const drip = setInterval(() => line.send("a"), 100);
     await line.until(() => line.closed);
@@ -137,17 +98,17 @@ describe("a connection", () => {
   }, 20_000);
 
   test("that declares more than the limit is answered at once", async () => {
-    const line = new Line();
+    const line = newLine();
     line.send(post("", `Content-Length: ${limits.requestBodyBytesMax + 1}\r\n`));
     expect(await line.answer()).toContain('"code":"body_too_large"');
     await line.until(() => line.closed);
   });
 
   test("may send heads up to the limit, and a longer one is refused", async () => {
-    const line = new Line();
+    const line = newLine();
     line.send(`GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(40_000)}\r\n\r\n`);
     expect(await line.answer()).toContain("HTTP/1.1 200");
-    const long = new Line();
+    const long = newLine();
     long.send(`GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${"a".repeat(70_000)}\r\n\r\n`);
     expect(await long.answer()).toContain("HTTP/1.1 431");
   });
@@ -161,7 +122,7 @@ describe("a connection", () => {
     post("5\r\nhello\r\n0\r\n\r\n", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
     post("zz\r\nhello\r\n", "Transfer-Encoding: chunked\r\n"),
   ])("that speaks no HTTP is refused and the node goes on (%#)", async (text) => {
-    const line = new Line();
+    const line = newLine();
     line.send(text);
     const answer = await line.answer();
     expect(answer === "" || /^HTTP\/1\.1 [45]/.test(answer)).toBe(true);
@@ -181,7 +142,7 @@ describe("a tail over a socket", () => {
   });
 
   test("that is never read costs no more than its buffers, and the others go on", async () => {
-    const line = new Line();
+    const line = newLine();
     await once(line.socket, "connect");
     line.socket.pause();
     line.send("GET /v1/topics/t/tail?from=earliest HTTP/1.1\r\nHost: localhost\r\n\r\n");
