@@ -1,0 +1,135 @@
+// What idle partitions cost: `bun run bench --only idle`. Printed, never judged.
+//
+//   three nodes in this process, over a network and disks in memory; each group has a replica on each of them and has
+//   committed one entry; then nothing is written for a while
+//
+//   cpu     user and system time of the process over that while, divided by three: percent of one core a node
+//   beats   packets and bytes that a node sent
+//   bytes   heap that a replica takes, its core and the journal's memory of it included
+//
+// Promise: every figure is of a while in which each group had a leader and nobody asked for anything.
+
+import { createSlabPool } from "../../src/bytes/slab-pool.ts";
+import { createReplicaHost, type Host } from "../../src/consensus/host.ts";
+import type { Replica, StateMachine } from "../../src/consensus/replica.ts";
+import type { Journal } from "../../src/journal/journal.ts";
+import { createMemoryDisk } from "../../src/journal/memory-disk.ts";
+import { openJournal } from "../../src/journal/open-journal.ts";
+import { MemoryNetwork } from "../../src/transport/memory-network.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { systemWorld } from "../../src/world.ts";
+import { openReport, type BenchRow } from "./report.ts";
+
+const world = systemWorld;
+const nodeIds = [1, 2, 3];
+const voters = nodeIds.map((nodeId) => ({ nodeId, incarnation: 1 }));
+const report = openReport("idle");
+const idleMs = report.smoke ? 100 : Number(report.flag("ms") ?? 10_000);
+const counts = report.smoke
+  ? [1, 20]
+  : (report.flag("partitions")?.split(",").map(Number) ?? [1, 1_000, 10_000]);
+/** Groups that are elected at a time. */
+const electingMax = 200;
+
+const idleMachine: StateMachine = {
+  restore: () => {},
+  apply: () => {},
+  snapshot: () => new Uint8Array(0),
+  onRole: () => {},
+  onReady: () => {},
+  onFlushed: () => {},
+  onLost: () => {},
+};
+
+interface Node {
+  readonly host: Host;
+  readonly journal: Journal;
+  readonly transport: Transport;
+}
+
+async function start(network: MemoryNetwork, nodeId: number): Promise<Node> {
+  const slabs = createSlabPool();
+  const disk = createMemoryDisk();
+  const journal = await openJournal({ world, disk, slabs, freeBytesMin: 0 });
+  const transport = network.transport(nodeId);
+  const host = createReplicaHost({ world, journal, nodeId, transport, slabs });
+  await transport.open(host);
+  return { host, journal, transport };
+}
+
+async function elect(nodes: readonly Node[], groups: number): Promise<void> {
+  for (let from = 0; from < groups; from += electingMax) {
+    const leaders: Promise<unknown>[] = [];
+    for (let i = from; i < Math.min(groups, from + electingMax); i += 1) {
+      const groupId = `0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b/${i}`;
+      const replicas = nodes.map(({ host }): Replica =>
+        host.create(groupId, idleMachine, { incarnation: 1, voters }),
+      );
+      leaders.push(replicas[i % nodes.length].lead());
+    }
+    await Promise.all(leaders);
+  }
+}
+
+function sent(nodes: readonly Node[]): { packets: number; bytes: number } {
+  let [packets, bytes] = [0, 0];
+  for (const { transport } of nodes) {
+    const metrics = transport.metrics();
+    packets += metrics["packets_sent"];
+    bytes += metrics["bytes_sent"];
+  }
+  return { packets, bytes };
+}
+
+function heapBytes(): number {
+  Bun.gc(true);
+  return process.memoryUsage().heapUsed;
+}
+
+async function measure(groups: number): Promise<BenchRow> {
+  const network = new MemoryNetwork(world);
+  const nodes: Node[] = [];
+  for (const nodeId of nodeIds) nodes.push(await start(network, nodeId));
+  const peers = nodeIds.map((nodeId) => ({ nodeId, host: "memory", port: nodeId }));
+  for (const { transport } of nodes) transport.setPeers(peers);
+  const heapBefore = heapBytes();
+  const startedAt = world.monotonic();
+  await elect(nodes, groups);
+  const electMs = world.monotonic() - startedAt;
+  await sleep(1_000);
+  const heap = heapBytes() - heapBefore;
+  const before = sent(nodes);
+  const cpu = process.cpuUsage();
+  const idleFrom = world.monotonic();
+  await sleep(idleMs);
+  const { user, system } = process.cpuUsage(cpu);
+  const seconds = (world.monotonic() - idleFrom) / 1_000;
+  const after = sent(nodes);
+  for (const { host, journal, transport } of nodes) {
+    await host.close();
+    await journal.close();
+    await transport.close();
+  }
+  const perNode = nodes.length * seconds;
+  return {
+    partitions: groups,
+    "cpu % a node": (user + system) / 1e4 / perNode,
+    "packets/s a node": (after.packets - before.packets) / perNode,
+    "bytes/s a node": (after.bytes - before.bytes) / perNode,
+    "heap bytes a replica": Math.max(0, heap) / (groups * nodes.length),
+    "elect all, ms": electMs,
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => void world.setTimer(ms, resolve));
+}
+
+// The world's timers keep no process alive, and Bun spins in a loop that nothing keeps alive but an await.
+const alive = setInterval(() => {}, 1_000_000);
+const rows: BenchRow[] = [];
+for (const groups of counts) rows.push(await measure(groups));
+clearInterval(alive);
+report.table(`Three nodes, idle for ${idleMs / 1_000} s`, rows, [
+  "a replica: one of three of a partition",
+]);
