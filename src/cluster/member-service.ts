@@ -11,7 +11,7 @@
 import { refuse, type Refusal } from "../errors.ts";
 import type { Peer } from "../transport/transport.ts";
 import type { World } from "../world.ts";
-import type { ClusterState } from "./cluster-state.ts";
+import type { ClusterState, NodeState } from "./cluster-state.ts";
 import type { Controller } from "./controller.ts";
 import type { JoinAnswer, JoinRequest, Removing } from "./membership.ts";
 import { soleHoldings } from "./placement.ts";
@@ -122,7 +122,10 @@ export class MemberService {
 
 /** Members that can be reached by others. */
 export function peersOf(state: ClusterState): readonly Peer[] {
-  return [...state.nodes.values()].flatMap(({ nodeId, peer }) =>
-    peer === null ? [] : [{ nodeId, ...peer }],
-  );
+  return [...state.nodes.values()].flatMap(addressOf);
+}
+
+/** One peer; none for a node that runs without a peer port. */
+export function addressOf({ nodeId, peer }: NodeState): readonly Peer[] {
+  return peer === null ? [] : [{ nodeId, ...peer }];
 }

@@ -4,8 +4,8 @@
 //   all wanted voters caught up        --> one joint change: wanted voters in, all others out
 //   the leader itself is not wanted    --> hands over to one that stays, which goes on
 //
-// Promise: pure. Voters change only to the wanted ones, in one step, so that no number of voters comes about that
-// nobody wanted; a voter is added only when it has all records that the leader had a moment ago; a step that was done
+// Promise: pure. Voters change only to the wanted ones, in one step (but for a leader that has nobody to hand over to: it
+// stays for one step more, and not in the controller's group, where two or four voters would come about); a voter is added only when it has all records that the leader had a moment ago; a step that was done
 // is followed by another or by none: it ends. Safety does not depend on it: Raft's joint consensus has that. Left to
 // others: doing it (reconciler.ts).
 
@@ -89,13 +89,17 @@ function catchUp({ members, target, progress }: MembersView): MembersStep | null
   return { kind: "wait", behind, active };
 }
 
-/** Before a leader leaves: one that votes now and goes on doing so leads on, and nobody waits for an election. Where
- *  no such voter is, the leader makes the change and the new voters elect one of them. */
-function handOver({ self, members, target, progress }: MembersView): MembersStep | null {
+/** Before a leader leaves: one that goes on voting leads on, so that nobody waits for an election. Where all wanted voters
+ *  are new, they get their votes beside the leader first. */
+function handOver({ self, members, target, progress, oneANode }: MembersView): MembersStep | null {
   if (includes(target.voters, self)) return null;
   const staying = target.voters.filter((replica) => includes(members.voters, replica));
   const heir = heirOf(staying, progress);
-  return heir === null ? null : { kind: "handOver", toNode: heir };
+  if (heir !== null) return { kind: "handOver", toNode: heir };
+  // The controller's voters are odd at all times: its new ones elect one of them.
+  if (!oneANode || staying.length > 0) return null;
+  const learners = target.learners.filter((replica) => !isSame(replica, self));
+  return { kind: "change", target: { voters: [self, ...target.voters], learners } };
 }
 
 /** Node id of the first one that is caught up; null: none is. */

@@ -71,8 +71,19 @@ const table: readonly [string, Parameters<typeof viewOf>[0], object][] = [
     { kind: "handOver", toNode: 3 },
   ],
   [
-    "a leader whose successors are all new makes the change itself",
+    "a leader whose successors are all new gives them votes first",
     { voters: "1", learners: "2", target: "2" },
+    change("1 2"),
+  ],
+  [
+    "then it hands over",
+    { voters: "1 2", target: "2", self: "1" },
+    { kind: "handOver", toNode: 2 },
+  ],
+  ["and its successor lets it go", { voters: "1 2", target: "2", self: "2" }, change("2")],
+  [
+    "in the controller's group it makes the change itself: two voters are none that anybody wants",
+    { voters: "1", learners: "2", target: "2", oneANode: false },
     change("2"),
   ],
   [
@@ -151,13 +162,13 @@ class Group {
     }));
     return { self, members: { voters, learners, joint: false }, progress, target, oneANode };
   }
-  /** A voter must have been a member, and the voters are the former ones, the wanted ones, or fewer of the former. */
+  /** A voter must have been a member, and the voters are the former ones, the wanted ones, or fewer of the former, the leader aside. */
   change(next: MembersView["target"], target: MembersView["target"]): void {
     expect(next.voters.length).toBeGreaterThan(0);
     const members = [...this.voters, ...this.learners];
     for (const voter of next.voters) expect(includes(members, voter)).toBe(true);
     const within = (of: Replicas): boolean => next.voters.every((voter) => includes(of, voter));
-    expect(within(this.voters) || within(target.voters)).toBe(true);
+    expect(within(this.voters) || within([this.leader, ...target.voters])).toBe(true);
     ({ voters: this.voters, learners: this.learners } = next);
     if (!includes(this.voters, this.leader)) [this.leader] = this.voters;
   }

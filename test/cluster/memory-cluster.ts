@@ -7,9 +7,10 @@ import { birthOf } from "../../src/cluster/birth.ts";
 import type { Command } from "../../src/cluster/commands.ts";
 import { Controller, type ControllerSeat } from "../../src/cluster/controller.ts";
 import { introduceNode } from "../../src/cluster/introduce.ts";
-import { MemberService, peersOf } from "../../src/cluster/member-service.ts";
+import { MemberService } from "../../src/cluster/member-service.ts";
 import type { JoinAnswer } from "../../src/cluster/membership.ts";
 import { place } from "../../src/cluster/placement.ts";
+import { PeerList } from "../../src/cluster/peer-list.ts";
 import { Planner } from "../../src/cluster/planner.ts";
 import { Reconciler, type OwnedGroups } from "../../src/cluster/reconciler.ts";
 import { createSlabPool } from "../../src/bytes/slab-pool.ts";
@@ -37,6 +38,7 @@ interface Life {
   readonly controller: Controller;
   readonly planner: Planner;
   readonly reconciler: Reconciler;
+  readonly peers: PeerList;
   readonly members: MemberService;
 }
 
@@ -113,31 +115,24 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     transport.setPeers(this.#cluster.peers());
     const reachable = (other: number): boolean =>
       transport.links().some((link) => link.nodeId === other && link.connected);
-    const fresh = this.#birth !== null && !host.groupIds().includes("controller");
-    const seat: ControllerSeat = {
-      world,
-      nodeId,
-      calls,
-      reachable,
-      ...(fresh ? { birth: this.#birth! } : {}),
-    };
-    const controller = await Controller.open(host, () => undefined, seat);
+    const fresh = host.groupIds().includes("controller") ? null : this.#birth;
+    const seat: ControllerSeat = { world, nodeId, calls, reachable };
+    const seated = fresh === null ? seat : { ...seat, birth: fresh };
+    const controller = await Controller.open(host, () => undefined, seated);
     const told = { version: "0.1.0", peer: { host: "memory", port: nodeId }, region: this.region };
     await introduceNode({ controller, world, nodeId, told });
-    controller.onChange(({ kind }) => {
-      if (kind === "nodeChanged") transport.setPeers(peersOf(controller.state));
-    });
+    const peers = new PeerList({ world, controller, set: (list) => transport.setPeers(list) });
     const planner = new Planner({ world, controller });
     const reconciler = new Reconciler({ world, controller, host, groups: this, nodeId });
     const members = new MemberService({ world, controller, nodeId, reachable });
-    this.#life = { journal, host, transport, calls, controller, planner, reconciler, members };
+    const movers = { planner, reconciler, peers };
+    this.#life = { journal, host, transport, calls, controller, members, ...movers };
   }
 
   /** The process ends at once; what was durable stays. */
   crash(): void {
-    const { planner, reconciler } = this.life;
-    planner.close();
-    reconciler.close();
+    const { planner, reconciler, peers } = this.life;
+    for (const mover of [planner, reconciler, peers]) mover.close();
     this.#life = null;
     this.#host = null;
     this.#calls = null;
@@ -335,15 +330,15 @@ export class MemoryCluster {
   }
 }
 
+function ids(replicas: readonly { readonly nodeId: number }[]): string {
+  const sorted = replicas.map(({ nodeId }) => nodeId).toSorted((a, b) => a - b);
+  return sorted.join(" ");
+}
+
 /** Node ids of a group's applied members: "1 2 3 | 4". */
 export function membersOf(node: MemoryNode, groupId: string): string {
   const members = node.life.host.replica(groupId)?.members;
   if (members === undefined) return "none";
-  const ids = (of: readonly { nodeId: number }[]) =>
-    of
-      .map(({ nodeId }) => nodeId)
-      .toSorted((a, b) => a - b)
-      .join(" ");
   const { voters, learners, joint } = members;
   return `${ids(voters)}${learners.length > 0 ? ` | ${ids(learners)}` : ""}${joint ? " joint" : ""}`;
 }
