@@ -73,6 +73,8 @@ class Http2Transport implements Transport {
     bytes_received: 0,
     lanes_broken: 0,
   };
+  /** Nodes that were up or sent something since they were last down: whose end is worth telling. */
+  readonly #heard = new Set<number>();
   #events: TransportEvents | null = null;
   #server: PeerServer | null = null;
   #ticker: Timer | null = null;
@@ -192,7 +194,10 @@ class Http2Transport implements Transport {
   #newLink(peer: Peer): PeerLink {
     const { nodeId } = peer;
     return new PeerLink(this.#self, peer, this.#tls, {
-      onConnected: () => this.#events?.onUp(nodeId),
+      onConnected: () => {
+        this.#heard.add(nodeId);
+        this.#events?.onUp(nodeId);
+      },
       onBroken: (lanes) => this.#broken(nodeId, lanes),
     });
   }
@@ -213,11 +218,12 @@ class Http2Transport implements Transport {
   /** After something with this node ended. */
   #tellIfDown(nodeId: number): void {
     if (this.#links.get(nodeId)?.isAlive === true || this.#door.lanesFrom(nodeId) > 0) return;
-    this.#events?.onDown(nodeId);
+    if (this.#heard.delete(nodeId)) this.#events?.onDown(nodeId);
   }
 
   #received(packet: InPacket): void {
     if (this.#events === null) return;
+    this.#heard.add(packet.from);
     this.#counts.packets_received += 1;
     this.#counts.bytes_received += packet.head.length + packet.body.length;
     this.#events.onPacket(packet);
