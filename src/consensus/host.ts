@@ -20,12 +20,14 @@ import type { World } from "../world.ts";
 import { Admission } from "./admission.ts";
 import { CatchUp } from "./catch-up.ts";
 import { releaseBatches } from "./core-run.ts";
-import { asFault, HostedReplica } from "./hosted-replica.ts";
+import { asFault } from "./core-driver.ts";
+import { HostedReplica } from "./hosted-replica.ts";
 import { nodeOf, replicaOf } from "./identity.ts";
 import { decodeMessage } from "./message-codec.ts";
 import type { Payload } from "./payload.ts";
 import { Outbox } from "./outbox.ts";
 import { committedIn } from "./positions.ts";
+import { lostTail } from "./replica-faults.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { InPacket, Lane, Transport } from "../transport/transport.ts";
 import type { Birth, Replica, ReplicaHost, StateMachine } from "./replica.ts";
@@ -172,8 +174,7 @@ export class Host implements ReplicaHost {
   }
 
   replica(groupId: string): Replica | null {
-    const number = this.#numbers.get(groupId);
-    return number === undefined ? null : (this.#replicas.get(number) ?? null);
+    return this.#open(groupId);
   }
 
   *led(): IterableIterator<Replica> {
@@ -260,13 +261,17 @@ export class Host implements ReplicaHost {
 
   /** The replica that a peer means; null: it is not here, and nothing is created for being asked for. */
   #addressee(groupId: string, raftId: number): HostedReplica | null {
-    const number = this.#numbers.get(groupId);
-    const replica = number === undefined ? undefined : this.#replicas.get(number);
+    const replica = this.#open(groupId);
     if (replica?.raftId === raftId) return replica;
     this.#counters.strangers += 1;
     // A former incarnation of what is here: its sender has not heard yet that it was removed.
-    if (replica === undefined || replica.raftId < raftId) this.#tellWanted(groupId, raftId);
+    if (replica === null || replica.raftId < raftId) this.#tellWanted(groupId, raftId);
     return null;
+  }
+
+  #open(groupId: string): HostedReplica | null {
+    const number = this.#numbers.get(groupId);
+    return number === undefined ? null : (this.#replicas.get(number) ?? null);
   }
 
   #tellWanted(groupId: string, raftId: number): void {
@@ -286,17 +291,13 @@ export class Host implements ReplicaHost {
 
   #keepVigil(options: HostOptions & { readonly transport: Transport }): Vigil<HostedReplica> {
     const { nodeId, world, journal, transport } = options;
-    const open = (groupId: string): HostedReplica | null => {
-      const number = this.#numbers.get(groupId);
-      return number === undefined ? null : (this.#replicas.get(number) ?? null);
-    };
     return new Vigil({
       nodeId,
       world,
       transport,
       health: () => journal.health(),
       find: (groupId, raftId) => this.#addressee(groupId, raftId),
-      open,
+      open: (groupId) => this.#open(groupId),
       all: () => this.#replicas.values(),
     });
   }
@@ -404,11 +405,4 @@ export class Host implements ReplicaHost {
   #assertOpen(): void {
     assert(this.#closing === null, "The host is closed");
   }
-}
-
-/** Acknowledged entries are gone: halt, never clamp (a clamped log would give their offsets to others). */
-function lostTail(state: ReplicaState, commit: number): Fault {
-  const { groupId, lastIndex, replica } = state;
-  const detail = `Cannot open ${groupId}: entry ${commit} was committed, the log ends at ${lastIndex}`;
-  return new Fault("storage_damaged", detail, { members: { groupId, replica, commit, lastIndex } });
 }

@@ -9,10 +9,9 @@
 // Promise: one step a turn of the host; what is acknowledged was durable before (the core's own acknowledgement follows
 // the fsync); after a failed flush the core is made anew from what the journal knows to be durable. A replica whose term
 // as leader is over tells at once that the fate of what it had proposed is not known.
-// Left to others: the turn itself (host.ts), the log (durable-log.ts), replay (fold-feed.ts), lanes (outbox.ts).
+// Left to others: the turn itself (host.ts), the core's work (core-driver.ts), which nodes live (vigil.ts).
 
-import { isStorageThread, RaftBug } from "../../raft/index.ts";
-import type { Message, OwnEntry } from "../../raft/types.ts";
+import type { Message } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
 import { Fault, refusalOf, refuse, type Refusal } from "../errors.ts";
 import type { LogStart } from "../journal/journal.ts";
@@ -26,21 +25,20 @@ import {
   type Term,
 } from "../quantities.ts";
 import { enterLeadership, heartbeatOf, tickCore } from "./attendance.ts";
-import { CatchUpReads } from "./catch-up.ts";
+import { Campaigns } from "./campaigns.ts";
 import { bornWith, soleVoter } from "./configuration.ts";
-import { CoreRun, releaseBatches } from "./core-run.ts";
+import { CoreDriver } from "./core-driver.ts";
+import { releaseBatches, type CoreRun } from "./core-run.ts";
 import { DurableLog } from "./durable-log.ts";
 import { nodeOf, raftIdOf, type ReplicaIdentity } from "./identity.ts";
-import { LeadWaiters, ledElsewhere } from "./lead-waiters.ts";
+import { LeadWaiters } from "./lead-waiters.ts";
 import type { Leadership } from "./leaderships.ts";
 import { LogStarts } from "./log-starts.ts";
+import { lostAcknowledgement } from "./lost-acknowledgement.ts";
 import { Membership } from "./membership.ts";
-import { leaveJoint } from "./membership-change.ts";
-import { changePayload, draftBytes, noopPayload, type Payload } from "./payload.ts";
-import { committedIn } from "./positions.ts";
-import { hasQuorum, needsTicks } from "./pulse.ts";
+import { changePayload, draftBytes, type Payload } from "./payload.ts";
+import { needsTicks } from "./pulse.ts";
 import { ReadBarriers } from "./read-barriers.ts";
-import { nothingRecovered, readRecovered, type RecoveredEntries } from "./recovered-entries.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type {
   Birth,
@@ -53,18 +51,9 @@ import type {
   Role,
   StateMachine,
 } from "./replica.ts";
-import { SnapshotSource } from "./snapshot-source.ts";
-import { successorOf } from "./successor.ts";
+import { damageOf, deposed, ledElsewhere, notLeader } from "./replica-faults.ts";
 import type { VigilantReplica } from "./vigil.ts";
 import type { Welcome } from "./welcome.ts";
-import type { WriteUnderWay } from "./writes-under-way.ts";
-
-const seedRange = 2 ** 31;
-/** A replica that is used while no leader is known campaigns at once where its group's first voter is, elsewhere after a
- *  random time of this much: the first voters are where the controller spreads leaders to, and votes do not split. */
-const campaignDelayMsMax = 150;
-/** At most so often for being used: elections that fail are repeated by the core's own timeout. */
-const campaignPauseMs = 1_000;
 
 type Done = { readonly ok: true } | Refusal;
 
@@ -76,12 +65,11 @@ export class HostedReplica implements Replica, VigilantReplica {
   readonly #context: ReplicaContext;
   readonly #machine: StateMachine;
   readonly #log: DurableLog;
-  readonly #snapshots: SnapshotSource;
+  readonly #driver: CoreDriver;
+  readonly #campaigns: Campaigns;
   readonly #membership: Membership;
   readonly #waiters: LeadWaiters;
   readonly #barriers: ReadBarriers;
-  /** Null while cold. */
-  #run: CoreRun | null = null;
   #role: Role;
   #ready = false;
   /** Why nothing works any more; null while something does. */
@@ -89,15 +77,8 @@ export class HostedReplica implements Replica, VigilantReplica {
   /** What this replica once acknowledged is not whole, and it has peers that have it. */
   #damage: Fault | null = null;
   #wakeWanted = false;
-  /** Entries are being read before the core can start. */
-  #starting = false;
-  /** The core shall start as soon as writes of a former one have settled. */
-  #startWanted = false;
-  /** ... and campaign then. */
-  #campaignWanted = false;
-  #campaignedAt = -Infinity;
-  /** What the core is told in the next turn: never from within its own calls. */
-  #later: ((run: CoreRun) => void)[] = [];
+  /** Index of the configuration with which the leadership was entered. */
+  #enteredAt = 0;
 
   constructor(
     context: ReplicaContext,
@@ -118,17 +99,24 @@ export class HostedReplica implements Replica, VigilantReplica {
       ...identity,
       machine: of.machine,
       born,
-      onDurable: (write) => this.#onDurable(write),
-      onFailed: (write, reason) => this.#onFailed(write, reason),
+      onDurable: (write) => this.#driver.onDurable(write),
+      onFailed: (write, reason) => this.#driver.onFailed(write, reason),
     });
-    this.#snapshots = new SnapshotSource(journal, this.number, this.#log);
+    this.#driver = this.#newDriver();
+    this.#campaigns = new Campaigns({
+      context,
+      raftId: this.raftId,
+      driver: this.#driver,
+      configurations: this.#log.configurations,
+      changed: () => context.changed(this),
+    });
     this.#membership = new Membership(world, this.groupId);
     this.#waiters = new LeadWaiters(world, this.groupId);
     this.#barriers = new ReadBarriers(world, this.groupId, () => context.changed(this));
     // A sole voter is the only leader there can be, also before it campaigned.
     const leaderId = this.#alone ? nodeId : 0;
     this.#role = { leader: false, term: state.hardState.term, leaderId };
-    this.#lookForDamage();
+    this.#damage = this.#alone ? null : damageOf(state);
   }
 
   get role(): Role {
@@ -177,7 +165,7 @@ export class HostedReplica implements Replica, VigilantReplica {
 
   /** Nothing is under way: no write, no proposal, no turn's work. */
   get idle(): boolean {
-    return this.#log.writes.count === 0 && (this.#run === null || !this.#run.node.hasReady());
+    return this.#log.writes.count === 0 && !this.#driver.busy;
   }
 
   clock(): number {
@@ -199,7 +187,7 @@ export class HostedReplica implements Replica, VigilantReplica {
 
   propose(draft: EntryDraft, expectedTerm: Term): Proposed | Refusal {
     if (this.#ended !== null) return refusalOf(this.#ended);
-    const run = this.#run;
+    const { run } = this.#driver;
     if (run === null || !this.#ready || this.#role.term !== expectedTerm) {
       return this.#notLeader(expectedTerm);
     }
@@ -225,17 +213,16 @@ export class HostedReplica implements Replica, VigilantReplica {
     const hindrance = this.#ended ?? this.#damage ?? this.#ledElsewhere();
     if (hindrance !== null) return Promise.reject(hindrance);
     const ready = this.#waiters.untilReady();
-    this.campaign();
+    this.#campaigns.use();
     void this.#load();
     return ready;
   }
 
   leader(timeoutMs: number): Promise<number> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
-    const { leaderId } = this.#role;
-    if (this.#ready || this.#ledElsewhere() !== null) return Promise.resolve(leaderId);
+    if (this.#ready || this.#ledElsewhere() !== null) return Promise.resolve(this.#role.leaderId);
     const known = this.#waiters.untilLeader(timeoutMs);
-    if (this.#damage === null) this.campaign();
+    if (this.#damage === null) this.#campaigns.use();
     void this.#load();
     return known;
   }
@@ -244,18 +231,19 @@ export class HostedReplica implements Replica, VigilantReplica {
     const hindrance = this.#ended ?? this.#damage;
     if (hindrance !== null) return Promise.resolve(refusalOf(hindrance));
     const passed = this.#barriers.wait(timeoutMs);
-    this.campaign();
+    this.#campaigns.use();
     void this.#load();
     return passed;
   }
 
   progress(): readonly MemberProgress[] {
-    if (this.#run === null || !this.#role.leader) return [];
-    return this.#membership.progress(this.#run.node, this.#log.positions.lastIndex);
+    const { run } = this.#driver;
+    if (run === null || !this.#role.leader) return [];
+    return this.#membership.progress(run.node, this.lastIndex);
   }
 
   changeMembers(target: MembersTarget): Promise<Done> {
-    const run = this.#run;
+    const { run } = this.#driver;
     if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
     const planned = this.#membership.plan(this.#log.configurations.state, target);
     if (planned === null) return Promise.resolve({ ok: true });
@@ -271,11 +259,11 @@ export class HostedReplica implements Replica, VigilantReplica {
   }
 
   transferLeadership(toNode: number): Promise<Done> {
-    const run = this.#run;
+    const { run } = this.#driver;
     if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
     if (toNode === this.identity.nodeId) return Promise.resolve({ ok: true });
-    const to = this.#log.configurations.state.voters.find((id) => nodeOf(id) === toNode);
-    if (to === undefined) {
+    const to = this.#campaigns.voterOn(toNode);
+    if (to === 0) {
       const detail = `Cannot hand ${this.groupId} to node ${toNode}: it is no voter of the group`;
       return Promise.resolve(refuse("invalid_request", detail));
     }
@@ -299,72 +287,52 @@ export class HostedReplica implements Replica, VigilantReplica {
     return starts.waitFor(proposed.index);
   }
 
-  /** Starts the core, and an election where no leader is known. */
-  campaign(): void {
-    const run = this.start();
-    if (run === null) this.#campaignWanted = true;
-    else this.#campaignIfLeaderless(run);
-  }
-
-  /** The core, if it can run now: not while writes of a former one are under way, nor while what the journal holds beyond
-   *  the applied state is being read; then it starts as soon as it can. */
-  start(): CoreRun | null {
-    if (this.#run !== null) return this.#run;
-    if (this.#ended !== null || this.#damage !== null || this.#starting) return null;
-    this.#startWanted = true;
-    if (this.#log.writes.count > 0) return null;
-    const { positions, configurations } = this.#log;
-    const { changes } = configurations;
-    if (changes.length === 0 && (this.#alone || !positions.hasTail)) {
-      return this.#launch(nothingRecovered);
-    }
-    const wanted = { from: positions.commitIndex + 1, end: positions.lastIndex + 1, changes };
-    this.#starting = true;
-    void this.#startWith(readRecovered(this.#context.journal, this.number, wanted));
-    return null;
-  }
-
   /** A message of a peer, decoded; its batches are held for this call's owner, which is the replica from now on. */
   receive(message: Message<Payload>): void {
     if (this.#damage !== null) this.#noteLeader(message);
-    const run = this.#admits(message) ? this.start() : null;
+    const run = this.#admits(message) ? this.#driver.start() : null;
     if (run === null) {
       this.#context.counters.messagesIgnored += 1;
       releaseBatches(message.entries);
       return;
     }
-    this.#guarded(() => run.step(message));
+    if (lostAcknowledgement(run.node, message) !== null) {
+      this.#membership.lostData(message.from);
+      return;
+    }
+    this.#driver.guarded(() => run.step(message));
     this.#context.changed(this);
   }
 
   /** A leader says who takes part, to a replica that joins. */
   welcome({ index, state }: Welcome): void {
-    if (!this.#log.configurations.unknown) return;
-    const run = this.start();
+    if (!this.#log.configurations.unknown || this.#damage !== null) return;
+    const run = this.#driver.start();
     if (run?.node.adoptConfiguration(state) === true) this.#log.configurations.told(index, state);
   }
 
   /** 100 ms passed. False: time does not concern this replica, until something happens to it. */
   tick(): boolean {
-    const run = this.#run;
+    const { run } = this.#driver;
     const { vigil } = this.#context;
     if (run === null || this.#alone || vigil === null) return false;
     if (!needsTicks(run.node, vigil)) return false;
-    this.#guarded(() => tickCore(run.node, vigil));
-    if (this.#role.leader) this.#membership.tick(run.node, this.#log.positions.lastIndex);
+    this.#driver.guarded(() => tickCore(run.node, vigil));
+    if (this.#role.leader) this.#membership.tick(run.node, this.lastIndex);
     this.#context.changed(this);
     return true;
   }
 
+  /** What was sent to replicas on the node may be lost. */
+  unreachable(nodeId: number): void {
+    if (this.#driver.run === null || !this.#role.leader) return;
+    for (const id of this.#log.configurations.peersOf(this.raftId)) {
+      if (nodeOf(id) === nodeId) this.#driver.reportUnreachable(id);
+    }
+  }
+
   leaderGone(): boolean {
-    if (this.#ended !== null || this.#damage !== null) return false;
-    const run = this.start();
-    if (run === null) return true;
-    const { core } = run.node;
-    if (core.role !== "follower") return false;
-    this.#guarded(() => run.node.forgetLeader());
-    this.#context.changed(this);
-    return core.promotable();
+    return this.#campaigns.leaderGone();
   }
 
   leaderTold(row: Leadership): void {
@@ -372,37 +340,15 @@ export class HostedReplica implements Replica, VigilantReplica {
   }
 
   campaignDue(): void {
-    const run = this.#run;
-    const { vigil, world } = this.#context;
-    if (run === null || vigil === null) return;
-    const { core } = run.node;
-    if (core.lead !== 0 || core.role !== "follower") return;
-    if (!hasQuorum(run.node, (nodeId) => vigil.live(nodeId))) return;
-    this.#campaignedAt = world.monotonic();
-    this.#campaignNow(run);
+    this.#campaigns.due();
   }
 
   handOver(canLead: (nodeId: number) => boolean): "offered" | "waits" | "leads not" {
-    const run = this.#run;
-    if (run === null || this.#alone || !this.#role.leader) return "leads not";
-    const to = successorOf(run.node, canLead);
-    if (to === 0) return "waits";
-    this.#guarded(() => run.node.transferLeader(to));
-    this.#context.changed(this);
-    return "offered";
+    return this.#campaigns.handOver(canLead);
   }
 
   nodeChanged(): void {
-    if (this.#run !== null && !this.#alone) this.#context.ticking(this);
-  }
-
-  /** What was sent to replicas on the node may be lost. */
-  unreachable(nodeId: number): void {
-    const run = this.#run;
-    if (run === null || !this.#role.leader) return;
-    for (const id of this.#log.configurations.peersOf(this.raftId)) {
-      if (nodeOf(id) === nodeId) this.#reportUnreachable(id);
-    }
+    if (this.#driver.run !== null && !this.#alone) this.#context.ticking(this);
   }
 
   /** Commits what the last run of a sole voter left uncommitted, or finds out where the committed records of a replica
@@ -413,7 +359,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (!positions.hasTail || this.#damage !== null) return;
     if (this.#alone) {
       const settled = this.#waiters.untilTail();
-      this.campaign();
+      this.#campaigns.use();
       await settled;
     }
     if (positions.confirmedTerm === 0) await this.#locateHighWatermark();
@@ -425,13 +371,12 @@ export class HostedReplica implements Replica, VigilantReplica {
       this.#wakeWanted = false;
       this.#machine.onTurn?.();
     }
-    const run = this.#run;
+    const { run } = this.#driver;
     if (run === null) return this.#wakeWanted;
-    if (this.#later.length > 0) this.#tell(run);
-    this.#barriers.ask(() => this.#askRead(run));
-    if (run.node.hasReady()) this.#guarded(() => this.#handle(run));
+    this.#barriers.ask(() => askRead(run));
+    this.#driver.turn(run);
     if (!this.#alone) this.#context.ticking(this);
-    return this.#wakeWanted || this.#later.length > 0 || (this.#run?.node.hasReady() ?? false);
+    return this.#wakeWanted || this.#driver.busy;
   }
 
   /** Makes the machine's state durable at its applied index. Resolves to that index. */
@@ -471,85 +416,36 @@ export class HostedReplica implements Replica, VigilantReplica {
     return this.#log.configurations.isAlone(this.raftId);
   }
 
+  #newDriver(): CoreDriver {
+    return new CoreDriver({
+      context: this.#context,
+      number: this.number,
+      groupId: this.groupId,
+      raftId: this.raftId,
+      log: this.#log,
+      changed: () => this.#context.changed(this),
+      mayStart: () => this.#ended === null && this.#damage === null,
+      onStarted: (run) => this.#campaigns.onStarted(run),
+      onReady: (run, reads) => {
+        this.#followRole(run);
+        for (const { request, index } of reads) this.#barriers.answered(request, index);
+        if (reads.length > 0) this.#passBarriers();
+      },
+      onApplied: () => this.#onApplied(),
+      onFlushed: ({ index, term: at }) => this.#machine.onFlushed(index, at),
+      onFailed: (first, fault) => {
+        this.#lose(first, fault);
+        this.#waiters.failed(fault);
+      },
+      onSettled: () => this.#restartIfWanted(),
+      onHalted: (fault) => this.#halt(fault),
+    });
+  }
+
   #ledElsewhere(): Fault | null {
     const { leaderId } = this.#role;
     const elsewhere = leaderId !== 0 && leaderId !== this.identity.nodeId;
     return elsewhere ? ledElsewhere(this.groupId, leaderId) : null;
-  }
-
-  async #startWith(reading: Promise<RecoveredEntries>): Promise<void> {
-    try {
-      const recovered = await reading;
-      this.#starting = false;
-      if (this.#ended !== null || this.#damage !== null) return;
-      // A snapshot of the fold may be on its way meanwhile: then it all begins once more when that has settled.
-      if (this.#log.writes.count > 0) return;
-      this.#launch(recovered);
-    } catch (thrown) {
-      this.#starting = false;
-      this.#halt(thrown);
-    }
-  }
-
-  #launch(recovered: RecoveredEntries): CoreRun {
-    const { journal, catchUp, world, ticking } = this.#context;
-    const { positions, configurations, hardState } = this.#log;
-    const first = recovered.get(positions.commitIndex + 1);
-    if (first !== undefined) positions.atLeast(first.baseOffset as Offset);
-    const unapplied = configurations.changes.find((index) => index <= positions.commitIndex);
-    const run = new CoreRun({
-      journal,
-      replica: this.number,
-      raftId: this.raftId,
-      seed: Math.floor(world.random() * seedRange),
-      applied: unapplied === undefined ? positions.commitIndex : unapplied - 1,
-      recovered,
-      hardState: { ...hardState, commit: positions.commitIndex },
-      confState: configurations.state,
-      reads: new CatchUpReads(catchUp, journal, (to) =>
-        this.#inTurn((at) => at.node.entriesFetched(to)),
-      ),
-      snapshot: () => this.#snapshots.take(),
-      ownData: (entry) => this.#ownData(entry),
-    });
-    this.#run = run;
-    this.#context.onCore(this.groupId, this.identity.incarnation, run.node);
-    this.#startWanted = false;
-    if (!this.#alone) ticking(this);
-    if (this.#campaignWanted) this.#campaignIfLeaderless(run);
-    this.#context.changed(this);
-    return run;
-  }
-
-  #ownData({ type }: OwnEntry): Payload {
-    const { nextOffset } = this;
-    if (type === "confChange") return changePayload(leaveJoint, nextOffset, this.clock());
-    return noopPayload(nextOffset, this.clock());
-  }
-
-  #campaignIfLeaderless(run: CoreRun): void {
-    this.#campaignWanted = false;
-    const { core } = run.node;
-    if (core.lead !== 0 || core.role !== "follower") return;
-    const { world } = this.#context;
-    const now = world.monotonic();
-    if (!this.#alone && now - this.#campaignedAt < campaignPauseMs) return;
-    this.#campaignedAt = now;
-    const [first] = this.#log.configurations.state.voters;
-    if (first === this.raftId) {
-      this.#campaignNow(run);
-      return;
-    }
-    world.setTimer(world.random() * campaignDelayMsMax, () => {
-      const leaderless = this.#run === run && core.lead === 0 && core.role === "follower";
-      if (leaderless) this.#campaignNow(run);
-    });
-  }
-
-  #campaignNow(run: CoreRun): void {
-    if (!this.#alone && this.#context.vigil?.fit === false) return;
-    this.#guarded(() => run.node.campaign());
-    this.#context.changed(this);
   }
 
   /** Whether the message may be stepped. A replica that nobody has told who takes part cannot take its first entry (what
@@ -571,86 +467,17 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#waiters.ledBy(leaderId);
   }
 
-  #handle(run: CoreRun): void {
-    const { node, window } = run;
-    const held = run.storage.takeHeld();
-    const { messages, readStates } = node.ready();
-    this.#followRole(run);
-    for (const { request, index } of readStates) this.#barriers.answered(request, index);
-    if (readStates.length > 0) this.#barriers.applied(this.#log.feed.loaded ? this.commitIndex : 0);
-    for (const message of messages) if (!isStorageThread(message.to)) this.#send(run, message);
-    // Messages made before now are on their way, so nothing needs what is applied any more.
-    for (const page of held) page.release();
-    window.dropBelow(this.commitIndex + 1);
-    let due: readonly Message<Payload>[] = [];
-    for (const message of messages) {
-      if (message.type === "MsgStorageAppend") due = this.#log.append(run, message);
-      else if (message.type === "MsgStorageApply") this.#apply(run, message);
-    }
-    run.releaseReceived();
-    this.#deliver(run, due);
-    if (!node.hasReady()) window.dropBelow(this.commitIndex + 1);
-  }
-
-  #apply(run: CoreRun, message: Message<Payload>): void {
-    this.#log.apply(run, message.entries);
-    for (const response of message.responses) run.node.step(response);
-    const { configurations, feed, starts } = this.#log;
-    if (message.entries.some(({ type }) => type === "confChange")) this.#enterLeadership(run);
-    if (feed.loaded) starts.cut();
-    else if (!this.#role.leader) void this.#load();
+  #onApplied(): void {
+    const { configurations, feed } = this.#log;
+    if (configurations.index !== this.#enteredAt) this.#enterLeadership(this.#driver.run!);
+    if (!feed.loaded && !this.#role.leader) void this.#load();
     this.#membership.applied(configurations.index, configurations.members.joint);
-    this.#barriers.applied(feed.loaded ? this.commitIndex : 0);
+    this.#passBarriers();
     this.#becomeReady();
   }
 
-  /** Responses whose writes are durable. */
-  #deliver(run: CoreRun, responses: readonly Message<Payload>[]): void {
-    for (const response of responses) {
-      if (response.to === this.raftId) run.node.step(response);
-      else this.#send(run, response);
-    }
-  }
-
-  #send(run: CoreRun, message: Message<Payload>): void {
-    const { outbox, counters } = this.#context;
-    const { type, to } = message;
-    if (type === "MsgSnap") {
-      counters.snapshotsSent += 1;
-      let left = true;
-      const gone = () =>
-        this.#inTurn(({ node }) => node.reportSnapshot(to, left ? "finished" : "failed"));
-      left = outbox.sendSnapshot(this.groupId, message, gone);
-      return;
-    }
-    const behind = type === "MsgApp" && run.storage.isBehind(to, run.node);
-    if (type === "MsgApp" && message.index === 0) this.#sendWelcome(to, behind);
-    const sent = outbox.send(this.groupId, message, behind);
-    if (!sent && type === "MsgApp") this.#reportUnreachable(to);
-  }
-
-  #sendWelcome(to: number, behind: boolean): void {
-    const { index, state } = this.#log.configurations;
-    const welcome = { from: this.raftId, to, index, state };
-    this.#context.outbox.sendWelcome(this.groupId, welcome, behind);
-  }
-
-  #reportUnreachable(to: number): void {
-    this.#inTurn(({ node }) => node.reportUnreachable(to));
-  }
-
-  #inTurn(tell: (run: CoreRun) => void): void {
-    this.#later.push(tell);
-    this.#context.changed(this);
-  }
-
-  #tell(run: CoreRun): void {
-    for (const tell of this.#later.splice(0)) this.#guarded(() => tell(run));
-  }
-
-  #askRead(run: CoreRun): number | null {
-    const asked = run.node.readIndex();
-    return asked.ok ? asked.request : null;
+  #passBarriers(): void {
+    if (this.#log.feed.loaded) this.#barriers.applied(this.commitIndex);
   }
 
   #followRole(run: CoreRun): void {
@@ -660,7 +487,10 @@ export class HostedReplica implements Replica, VigilantReplica {
     const leaderId = this.#alone ? this.identity.nodeId : nodeOf(lead);
     if (before.leader === leader && before.term === at && before.leaderId === leaderId) return;
     this.#role = { leader, term: term(at), leaderId };
-    if (leader) this.#begin(before.term);
+    if (leader && before.term !== at) {
+      this.#context.counters.elections += 1;
+      this.#membership.begin(this.lastIndex);
+    }
     this.#enterLeadership(run);
     this.#machine.onRole(this.#role);
     if (before.leader && (!leader || before.term !== at)) this.#deposed();
@@ -669,22 +499,16 @@ export class HostedReplica implements Replica, VigilantReplica {
   }
 
   #enterLeadership({ node }: CoreRun): void {
+    this.#enteredAt = this.#log.configurations.index;
     const { vigil } = this.#context;
     if (vigil === null) return;
     if (this.#alone) vigil.forget(this, this.groupId);
     else enterLeadership(vigil.leaderships, this.groupId, node);
   }
 
-  #begin(before: Term): void {
-    if (before === this.#role.term) return;
-    this.#context.counters.elections += 1;
-    this.#membership.begin(this.#log.positions.lastIndex);
-  }
-
   /** A new leader may have what was proposed here, or not. */
   #deposed(): void {
-    const detail = `Another replica of ${this.groupId} leads, or none; what this one had proposed may still commit`;
-    const refusal = refuse("not_leader_or_follower", detail, { sideEffects: "unknown" });
+    const refusal = deposed(this.groupId);
     this.#context.counters.leadershipsLost += 1;
     this.#ready = false;
     this.#log.starts.lost(refusal);
@@ -713,41 +537,8 @@ export class HostedReplica implements Replica, VigilantReplica {
       return;
     }
     this.#log.starts.cut();
-    this.#barriers.applied(this.commitIndex);
+    this.#passBarriers();
     this.#becomeReady();
-  }
-
-  #onDurable(write: WriteUnderWay): void {
-    const run = this.#run;
-    if (run === null) {
-      this.#restartIfWanted();
-      return;
-    }
-    if (write.installs !== null) this.#installed(write.installs);
-    this.#guarded(() => this.#deliver(run, write.responses));
-    if (write.last !== null) this.#machine.onFlushed(write.last.index, write.last.term);
-    this.#context.changed(this);
-  }
-
-  #installed(installs: NonNullable<WriteUnderWay["installs"]>): void {
-    this.#context.counters.snapshotsInstalled += 1;
-    this.#log.installed(installs);
-    this.#barriers.applied(this.commitIndex);
-  }
-
-  /** The core believes in entries that are not on the disk. What became durable before is applied, the rest is lost;
-   *  the next core begins from the journal's state. */
-  #onFailed(write: WriteUnderWay, reason: unknown): void {
-    const run = this.#run;
-    if (run === null) {
-      this.#restartIfWanted();
-      return;
-    }
-    const fault = asFault(reason);
-    this.#guarded(() => this.#applyOnly(run));
-    if (this.#ended !== null) return;
-    this.#lose(write.first ?? logIndex(this.commitIndex + 1), fault);
-    this.#waiters.failed(fault);
   }
 
   /** The records up to the recorded commit end where the first entry behind it begins. */
@@ -761,84 +552,38 @@ export class HostedReplica implements Replica, VigilantReplica {
     page.release();
   }
 
-  #applyOnly(run: CoreRun): void {
-    while (run.node.hasReady() && this.#ended === null) {
-      for (const message of run.node.ready().messages) {
-        if (message.type === "MsgStorageApply") this.#apply(run, message);
-      }
-    }
-  }
-
   /** Steps down, and tells that the entries from `index` on may or may not come to be. */
   #lose(index: LogIndex, fault: Fault): void {
-    const run = this.#run;
-    this.#run = null;
-    this.#later = [];
+    const ran = this.#driver.run !== null;
     this.#ready = false;
-    run?.end();
+    this.#driver.end();
     this.#context.vigil?.forget(this, this.groupId);
-    this.#log.fallBack();
     const leaderId = this.#alone ? this.identity.nodeId : 0;
     this.#role = { ...this.#role, leader: false, leaderId };
     const refusal: Refusal = { ...refusalOf(fault), sideEffects: "unknown" };
     this.#log.starts.lost(refusal);
     this.#membership.lost(refusal);
-    if (run !== null) this.#machine.onRole(this.#role);
+    if (ran) this.#machine.onRole(this.#role);
     this.#machine.onLost(index, refusal);
   }
 
   /** The core's start was put off until the writes of the former one settled. */
   #restartIfWanted(): void {
-    if (this.#waiters.any) this.campaign();
-    else if (this.#startWanted) this.start();
+    if (this.#waiters.any || this.#barriers.any) this.#campaigns.use();
+    else if (this.#driver.startWanted) this.#driver.start();
   }
 
-  #lookForDamage(): void {
-    const state = this.#context.journal.state(this.number);
-    const commit = committedIn(state);
-    if (this.#alone || (state.damage.length === 0 && commit <= state.lastIndex)) return;
-    const found =
-      state.damage[0]?.detail ??
-      `entry ${commit} was committed, the log ends at ${state.lastIndex}`;
-    const detail = `Replica ${this.groupId} is damaged and takes no part: ${found}`;
-    this.#damage = new Fault("storage_damaged", detail, { members: { groupId: this.groupId } });
-  }
-
-  /** A broken invariant of the core, or what the log cannot take, ends this replica and no other. */
-  #guarded(work: () => void): void {
-    try {
-      work();
-    } catch (thrown) {
-      this.#halt(thrown);
-    }
-  }
-
-  #halt(thrown: unknown): void {
-    let fault = thrown;
-    if (thrown instanceof RaftBug) {
-      const detail = `Replica ${this.groupId} takes no further part: ${thrown.message}`;
-      fault = new Fault("storage_damaged", detail, { cause: thrown });
-    }
-    if (!(fault instanceof Fault)) throw fault;
+  #halt(fault: Fault): void {
     if (!this.#alone && fault.code === "storage_damaged") this.#damage = fault;
     this.end(fault);
   }
 
   #notLeader(expected: Term): Refusal {
-    const { leader, term: at, leaderId } = this.#role;
-    const found = leader ? `leader of term ${at}` : "no leader";
-    const detail = `Cannot append to ${this.groupId}: leader of term ${expected} is wanted, this replica is ${found}`;
-    return refuse(
-      "not_leader_or_follower",
-      detail,
-      leader ? {} : { members: { leader: leaderId } },
-    );
+    return notLeader(this.groupId, expected, this.#role);
   }
 }
 
-/** What was thrown, as a fault whose effects are not known. */
-export function asFault(reason: unknown): Fault {
-  if (reason instanceof Fault) return reason;
-  const detail = "Cannot write: an unexpected error was met";
-  return new Fault("storage_failed", detail, { cause: reason, sideEffects: "unknown" });
+function askRead({ node }: CoreRun): number | null {
+  const asked = node.readIndex();
+  return asked.ok ? asked.request : null;
 }

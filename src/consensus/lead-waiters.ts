@@ -7,6 +7,7 @@
 import { Fault } from "../errors.ts";
 import type { Term } from "../quantities.ts";
 import type { World } from "../world.ts";
+import { ledElsewhere } from "./replica-faults.ts";
 
 interface Waiter<T> {
   readonly resolve: (value: T) => void;
@@ -88,9 +89,4 @@ export class LeadWaiters {
     this.#leader.clear();
     for (const { resolve } of waiting) resolve(nodeId);
   }
-}
-
-export function ledElsewhere(groupId: string, nodeId: number): Fault {
-  const detail = `Cannot lead ${groupId}: node ${nodeId} leads it`;
-  return new Fault("not_leader_or_follower", detail, { members: { leader: nodeId } });
 }

@@ -22,6 +22,8 @@ export class Membership {
   readonly #world: World;
   readonly #groupId: string;
   readonly #lag = new MemberLag();
+  /** Members that lost what they had acknowledged. */
+  readonly #lostData = new Set<number>();
   #change: { readonly index: number; readonly resolve: (done: Done) => void } | null = null;
   #transfer: {
     readonly to: number;
@@ -44,6 +46,11 @@ export class Membership {
     this.#lag.appends(() => this.#world.monotonic());
   }
 
+  /** The member said that it does not have what it had acknowledged. */
+  lostData(id: number): void {
+    this.#lostData.add(id);
+  }
+
   tick(node: RawNode<unknown>, lastIndex: number): void {
     this.#lag.tick(this.#world.monotonic(), lastIndex, matchesOf(node));
   }
@@ -59,6 +66,7 @@ export class Membership {
         matchIndex: logIndex(match),
         behindMs: id === own ? 0 : this.#lag.behindMs(id, match, { now, lastIndex }),
         active: id === own || recentActive,
+        damaged: this.#lostData.has(id),
       });
     }
     return found.toSorted((a, b) => a.identity.nodeId - b.identity.nodeId);

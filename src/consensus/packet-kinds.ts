@@ -9,4 +9,6 @@ export const packetKinds = {
   question: 3,
   /** led-pages.ts: what the sender leads, where the sums differ. */
   page: 4,
+  /** welcome.ts: who takes part in a group, for a replica that joins. */
+  welcome: 5,
 } as const;

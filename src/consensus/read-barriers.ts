@@ -33,7 +33,8 @@ export class ReadBarriers {
   readonly #wanted: () => void;
   readonly #asking = new Set<Barrier>();
   #asked: Asked[] = [];
-  #retry: Timer | null = null;
+  /** A timer runs. */
+  #retries = false;
 
   constructor(world: World, groupId: string, wanted: () => void) {
     this.#world = world;
@@ -94,8 +95,10 @@ export class ReadBarriers {
 
   /** What was not answered by then is asked anew; an answer that comes after all is of a request nobody waits for. */
   #retryLater(): void {
-    this.#retry ??= this.#world.setTimer(retryMs, () => {
-      this.#retry = null;
+    if (this.#retries) return;
+    this.#retries = true;
+    this.#world.setTimer(retryMs, () => {
+      this.#retries = false;
       const lost = this.#asked.filter(({ index }) => index === null);
       this.#asked = this.#asked.filter(({ index }) => index !== null);
       for (const { barriers } of lost) for (const barrier of barriers) this.#asking.add(barrier);

@@ -57,6 +57,8 @@ export interface MemberProgress {
   readonly behindMs: number;
   /** Heard of within the last election timeout. */
   readonly active: boolean;
+  /** It has lost what it had acknowledged: it should be replaced by a fresh incarnation. */
+  readonly damaged: boolean;
 }
 
 /** Members that a change of configuration leads to. */

@@ -1,6 +1,6 @@
 // What a replica that joins later is told before its first entry: who takes part, and up to which change.
 //
-//   head   | version 1 | type 64 | msgpackr: [group id, from, to, index, voters, outgoing, learners, next, leaves itself] |
+//   head   | packet kind | msgpackr: [group id, from, to, index, voters, outgoing, learners, next, leaves itself] |
 //
 // A group's first configuration stands in the command that created it and in no entry, so a replica that is sent the log
 // from its beginning could not make sense of the changes in it. It is told the outcome of all changes up to `index`
@@ -11,9 +11,7 @@ import { pack } from "msgpackr/pack";
 import { unpack } from "msgpackr/unpack";
 
 import type { ConfState } from "../../raft/types.ts";
-
-const version = 1;
-const welcomeType = 64;
+import { packetKinds } from "./packet-kinds.ts";
 
 export interface Welcome {
   readonly from: number;
@@ -27,24 +25,23 @@ export interface DecodedWelcome extends Welcome {
 }
 
 export function isWelcome(head: Uint8Array): boolean {
-  return head[0] === version && head[1] === welcomeType;
+  return head[0] === packetKinds.welcome;
 }
 
 export function encodeWelcome(groupId: string, { from, to, index, state }: Welcome): Uint8Array {
   const { voters, votersOutgoing, learners, learnersNext, autoLeave } = state;
   const lists = [voters, votersOutgoing, learners, learnersNext];
   const packed = pack([groupId, from, to, index, ...lists, autoLeave]);
-  const head = new Uint8Array(2 + packed.length);
-  head[0] = version;
-  head[1] = welcomeType;
-  head.set(packed, 2);
+  const head = new Uint8Array(1 + packed.length);
+  head[0] = packetKinds.welcome;
+  head.set(packed, 1);
   return head;
 }
 
 export function decodeWelcome(head: Uint8Array): DecodedWelcome | null {
   let values: unknown;
   try {
-    values = unpack(head.slice(2));
+    values = unpack(head.slice(1));
   } catch {
     return null;
   }

@@ -30,6 +30,7 @@ function viewOf(of: {
     matchIndex: logIndex(1),
     behindMs: includes(all(of.behind ?? ""), identity) ? 60_000 : 0,
     active: !includes(all(of.silent ?? ""), identity),
+    damaged: false,
   }));
   return {
     self: one(of.self ?? of.voters),
@@ -159,6 +160,7 @@ class Group {
       matchIndex: logIndex(1),
       behindMs: 0,
       active: true,
+      damaged: false,
     }));
     return { self, members: { voters, learners, joint: false }, progress, target, oneANode };
   }

@@ -99,17 +99,17 @@ describe("changeMembers()", () => {
     expect(await replica.changeMembers({ voters: [], learners: [] })).toMatchObject({
       code: "invalid_request",
     });
-    expect(
-      await replica.changeMembers({ voters: [id(1), id(1, 9)], learners: [] }),
-    ).toMatchObject({ code: "invalid_request" });
+    expect(await replica.changeMembers({ voters: [id(1), id(1, 9)], learners: [] })).toMatchObject({
+      code: "invalid_request",
+    });
     const first = replica.changeMembers({ voters: [id(1), id(2, 2)], learners: [] });
     expect(await replica.changeMembers({ voters: [id(1)], learners: [] })).toMatchObject({
       code: "policy_violation",
     });
     expect(await cluster.world.until(first)).toEqual({ ok: true });
-    expect(await cluster.on(2).replica.changeMembers({ voters: [id(1)], learners: [] })).toMatchObject(
-      { code: "not_leader_or_follower" },
-    );
+    expect(
+      await cluster.on(2).replica.changeMembers({ voters: [id(1)], learners: [] }),
+    ).toMatchObject({ code: "not_leader_or_follower" });
   });
 });
 

@@ -56,7 +56,8 @@ describe("a vote", () => {
     const send = voter.transport.send.bind(voter.transport);
     voter.transport.send = (to, lane, packet) => {
       // MsgVoteResp is type 6 on the wire (message-codec.ts).
-      if (packet.head[1] === 6) told.push(voter.journal.state(cluster.on(3).replica.number).hardState.vote);
+      if (packet.head[1] === 6)
+        told.push(voter.journal.state(cluster.on(3).replica.number).hardState.vote);
       return send(to, lane, packet);
     };
     cluster.wake();
