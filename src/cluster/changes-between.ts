@@ -3,6 +3,7 @@
 // Promise: pure; whoever follows the changes ends where the later state is, deletions first, so that a name is free
 // before it is taken again. Cost: the topics.
 
+import { packNode, packTopic } from "./cluster-snapshot.ts";
 import type { Change, ClusterState } from "./cluster-state.ts";
 import { sameNumbers } from "./node-registry.ts";
 
@@ -14,7 +15,8 @@ function* nodeChanges(before: ClusterState, after: ClusterState): Generator<Chan
   for (const nodes of [after.nodes, after.removedNodes])
     for (const node of nodes.values()) {
       const known = before.nodes.get(node.nodeId) ?? before.removedNodes.get(node.nodeId) ?? null;
-      if (!isEqual(known, node)) yield { kind: "nodeChanged", node, before: known };
+      if (known === null || !isEqual(packNode(known), packNode(node)))
+        yield { kind: "nodeChanged", node, before: known };
     }
   if (!sameNumbers(before.controllerVoters, after.controllerVoters))
     yield { kind: "controllerVoters", voters: after.controllerVoters };
@@ -29,15 +31,12 @@ function* topicChanges(before: ClusterState, after: ClusterState): Generator<Cha
     const topic = after.topic(name)!;
     const known = before.topicById(topic.topicId);
     if (known === null) yield { kind: "topicCreated", topic };
-    else if (!isEqual(known, topic)) yield { kind: "topicChanged", topic, before: known };
+    else if (!isEqual(packTopic(known), packTopic(topic)))
+      yield { kind: "topicChanged", topic, before: known };
   }
 }
 
-/** Plain data with maps in it, each made in one order of keys. */
+/** Of what snapshots hold: arrays of plain values, in one order. */
 function isEqual(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a, withMaps) === JSON.stringify(b, withMaps);
-}
-
-function withMaps(_key: string, value: unknown): unknown {
-  return value instanceof Map ? [...value] : value;
+  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -116,7 +116,8 @@ function dataOf(nodes: readonly NodeState[], [controllerVoters, nextNodeId]: Pac
   return { nodes, controllerVoters, nextNodeId };
 }
 
-function packNode(node: NodeState): PackedNode {
+/** One node as a snapshot holds it. */
+export function packNode(node: NodeState): PackedNode {
   const { nodeId, version: program, registeredAt, http, peer, region } = node;
   const { controllerIncarnation, requestId, draining, removedAt } = node;
   const told = [http, peer?.host ?? null, peer?.port ?? 0, region] as const;
@@ -137,7 +138,8 @@ function unpackNode(packed: PackedNode): NodeState {
   return { nodeId, ...told, controllerIncarnation, requestId, draining, removedAt };
 }
 
-function packTopic(topic: TopicState): PackedTopic {
+/** One topic as a snapshot holds it. */
+export function packTopic(topic: TopicState): PackedTopic {
   const { name, topicId, createdAt, configs, factor } = topic;
   const assignments = topic.assignments.map(flatAssignment);
   const earlier = topic.earlierCounts.flatMap(({ partitions, until }) => [partitions, until]);

@@ -252,8 +252,10 @@ export class ClusterState {
   #create(command: Command & { kind: "createTopic" }, time: number): Applied {
     const { name, topicId, assignments } = command;
     // The same command again: its first try was committed, and its sender did not hear of it.
-    if (this.#byId.get(topicId)?.name === name) return unchanged;
+    const known = this.#byId.get(topicId);
+    if (known?.name === name) return unchanged;
     const refusal =
+      idTaken(name, known) ??
       this.nameTaken(name) ??
       this.tooManyPartitions(name, assignments.length) ??
       this.#removedFault(name, assignments);
@@ -433,6 +435,12 @@ function nodeChange(outcome: NodeOutcome): Applied {
   if (!outcome.ok) return outcome;
   const { node, before } = outcome;
   return node === null ? unchanged : { ok: true, change: { kind: "nodeChanged", node, before } };
+}
+
+function idTaken(name: string, known: TopicState | undefined): Refusal | null {
+  if (known === undefined) return null;
+  const detail = `Cannot create topic ${name}: its id ${known.topicId} is that of ${known.name}`;
+  return refuse("topic_already_exists", detail);
 }
 
 function placedOnRemoved(name: string, nodeId: number): Refusal {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { decodeState, encodeState } from "../../src/cluster/cluster-snapshot.ts";
-import { ClusterState, type TopicState } from "../../src/cluster/cluster-state.ts";
+import { changesBetween } from "../../src/cluster/changes-between.ts";
+import { ClusterState, type Change, type TopicState } from "../../src/cluster/cluster-state.ts";
 import { decodeCommand, encodeCommand, type Command } from "../../src/cluster/commands.ts";
 import { assertNodes } from "../../src/cluster/node-registry.ts";
 import { limits } from "../../src/limits.ts";
@@ -226,6 +227,36 @@ test("the fold of the log equals the live state, from the start and from any sna
     { numRuns: 500 },
   );
 });
+
+test("changes between two states tell what the commands between them told, and nothing else", () => {
+  fc.assert(
+    fc.property(fc.array(someCommand, { maxLength: 30 }), fc.nat(30), (commands, at) => {
+      const live = new ClusterState();
+      let before = decodeState(encodeState(live));
+      const told = { nodes: new Set<number>(), topics: new Set<string>() };
+      commands.forEach((command, time) => {
+        if (time === at) before = decodeState(encodeState(live));
+        const applied = live.apply(command, time);
+        if (applied.ok && time >= at) note(told, applied.change);
+      });
+      if (commands.length <= at) before = decodeState(encodeState(live));
+      const found = { nodes: new Set<number>(), topics: new Set<string>() };
+      for (const change of changesBetween(before, live)) note(found, change);
+      for (const nodeId of found.nodes) expect(told.nodes.has(nodeId)).toBe(true);
+      for (const topicId of found.topics) expect(told.topics.has(topicId)).toBe(true);
+      for (const topicId of told.topics) {
+        const [then, now] = [before.topicById(topicId), live.topicById(topicId)];
+        if ((then === null) !== (now === null)) expect(found.topics.has(topicId)).toBe(true);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+function note(told: { nodes: Set<number>; topics: Set<string> }, change: Change): void {
+  if (change.kind === "nodeChanged") told.nodes.add(change.node.nodeId);
+  if ("topic" in change) told.topics.add(change.topic.topicId);
+}
 
 test("what one node wrote before there were clusters is read", async () => {
   const { Packr } = await import("msgpackr");

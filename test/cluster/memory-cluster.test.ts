@@ -1,33 +1,6 @@
 import { expect, test } from "bun:test";
-import { encodeState } from "../../src/cluster/cluster-snapshot.ts";
-import { MemoryCluster, membersOf, type MemoryNode } from "./memory-cluster.ts";
+import { MemoryCluster } from "./memory-cluster.ts";
 import { id } from "./states.ts";
-
-/** Runs until the group has these members, as its leader sees it. */
-async function membersAre(
-  cluster: MemoryCluster,
-  members: string,
-  groupId = "controller",
-): Promise<void> {
-  const found = () => {
-    const leader = cluster.leaderOf(groupId);
-    return leader === null ? "no leader" : membersOf(leader, groupId);
-  };
-  try {
-    await cluster.eventually("members", () => found() === members);
-  } catch {
-    throw new Error(`Members of ${groupId} must be ${members}, found ${found()}`);
-  }
-}
-
-/** Runs until every living member's state is the same. */
-async function agreed(cluster: MemoryCluster): Promise<void> {
-  const bytes = ({ state }: MemoryNode) => Buffer.from(encodeState(state)).toString("hex");
-  await cluster.eventually("one state everywhere", () => {
-    const members = cluster.living.filter(({ nodeId, state }) => state.nodes.has(nodeId));
-    return new Set(members.map(bytes)).size === 1;
-  });
-}
 
 const create = (name: string, n: number) => ({
   kind: "createTopic" as const,
@@ -39,22 +12,22 @@ const create = (name: string, n: number) => ({
 
 test("the first node forms the cluster, the second learns, with the third all three vote", async () => {
   const cluster = await MemoryCluster.of(1);
-  await membersAre(cluster, "1");
+  await cluster.members("1");
   await cluster.join();
-  await membersAre(cluster, "1 | 2");
+  await cluster.members("1 | 2");
   await cluster.join();
-  await membersAre(cluster, "1 2 3");
-  await agreed(cluster);
+  await cluster.members("1 2 3");
+  await cluster.agreed();
   expect([...cluster.node(3).state.nodes.keys()].toSorted((a, b) => a - b)).toEqual([1, 2, 3]);
   await cluster.join();
-  await membersAre(cluster, "1 2 3 | 4");
+  await cluster.members("1 2 3 | 4");
   await cluster.join();
-  await membersAre(cluster, "1 2 3 4 5");
+  await cluster.members("1 2 3 4 5");
 });
 
 test("any node takes a command, and sees it done when it is answered", async () => {
   const cluster = await MemoryCluster.of(4);
-  await membersAre(cluster, "1 2 3 | 4");
+  await cluster.members("1 2 3 | 4");
   let n = 0;
   for (const node of cluster.living) {
     n += 1;
@@ -71,12 +44,12 @@ test("any node takes a command, and sees it done when it is answered", async () 
   expect(firsts.toSorted((a, b) => a - b)).toEqual([0, 10, 20, 30]);
   const again = await cluster.world.until(cluster.node(4).controller.submit(create("t1", 9)));
   expect(again).toMatchObject({ ok: false, code: "topic_already_exists", sideEffects: "none" });
-  await agreed(cluster);
+  await cluster.agreed();
 });
 
 test("a command that meets an election waits for the next leader", async () => {
   const cluster = await MemoryCluster.of(3);
-  await membersAre(cluster, "1 2 3");
+  await cluster.members("1 2 3");
   const leader = cluster.leaderOf("controller")!;
   leader.crash();
   const other = cluster.any;
@@ -84,12 +57,12 @@ test("a command that meets an election waits for the next leader", async () => {
   expect(other.state.topic("a")).not.toBeNull();
   await cluster.world.until(leader.start());
   await cluster.eventually("the topic there too", () => leader.state.topic("a"));
-  await agreed(cluster);
+  await cluster.agreed();
 });
 
 test("without a majority a command is refused in time, in words", async () => {
   const cluster = await MemoryCluster.of(3);
-  await membersAre(cluster, "1 2 3");
+  await cluster.members("1 2 3");
   cluster.node(2).crash();
   cluster.node(3).crash();
   const began = cluster.world.monotonic();
@@ -109,39 +82,39 @@ test("a topic for which nobody chose a factor is raised as nodes join; its words
   await cluster.say(raised, "one");
   await cluster.say(fixed, "alone");
   await cluster.join();
-  await membersAre(cluster, "1 2", raised);
+  await cluster.members("1 2", raised);
   await cluster.join();
-  await membersAre(cluster, "1 2 3", raised);
+  await cluster.members("1 2 3", raised);
   await cluster.say(raised, "two");
   await cluster.eventually("words everywhere", () =>
     cluster.living.every((node) => cluster.heard(node, raised).join() === "one,two"),
   );
-  await membersAre(cluster, "1", fixed);
+  await cluster.members("1", fixed);
   await cluster.eventually("settled", () => cluster.any.state.unsettled === 0);
 });
 
 test("a node lost for good is removed, and another one takes its place", async () => {
   const cluster = await MemoryCluster.of(3);
-  await membersAre(cluster, "1 2 3");
+  await cluster.members("1 2 3");
   const group = `${await cluster.topic("a")}/0`;
   await cluster.say(group, "one");
   cluster.node(3).crash();
   const { members } = cluster.node(1).life;
   const removing = await cluster.world.until(members.remove(3, { force: false }));
   expect(removing).toEqual({ ok: true, state: "removed" });
-  await membersAre(cluster, "1 | 2");
-  await membersAre(cluster, "1 2", group);
+  await cluster.members("1 | 2");
+  await cluster.members("1 2", group);
   const fourth = await cluster.join();
   expect(fourth.nodeId).toBe(4);
-  await membersAre(cluster, "1 2 4");
-  await membersAre(cluster, "1 2 4", group);
+  await cluster.members("1 2 4");
+  await cluster.members("1 2 4", group);
   await cluster.eventually("words", () => cluster.heard(fourth, group).includes("one"));
   expect(cluster.any.state.removedNodes.has(3)).toBe(true);
 });
 
 test("a living node that is removed hands over all that it has, and knows that it was removed", async () => {
   const cluster = await MemoryCluster.of(4);
-  await membersAre(cluster, "1 2 3 | 4");
+  await cluster.members("1 2 3 | 4");
   const leader = cluster.leaderOf("controller")!;
   const { nodeId } = leader;
   const group = `${await cluster.topic("only", { factor: 1, partitions: 4 })}/0`;
@@ -163,7 +136,7 @@ test("a living node that is removed hands over all that it has, and knows that i
 
 test("a node that is down and alone has something is not removed unless it is forced", async () => {
   const cluster = await MemoryCluster.of(3);
-  await membersAre(cluster, "1 2 3");
+  await cluster.members("1 2 3");
   const topicId = await cluster.topic("only", { factor: 1, partitions: 3 });
   const holder = cluster
     .node(1)
@@ -177,7 +150,7 @@ test("a node that is down and alone has something is not removed unless it is fo
   expect(refused).toMatchObject({ ok: false, code: "policy_violation" });
   const forced = await cluster.world.until(members.remove(3, { force: true }));
   expect(forced).toEqual({ ok: true, state: "removed" });
-  await membersAre(cluster, "1 | 2");
+  await cluster.members("1 | 2");
 });
 
 test("the last node, a stranger, and a node of another cluster are refused", async () => {
@@ -201,13 +174,13 @@ test("the last node, a stranger, and a node of another cluster are refused", asy
 
 test("all nodes are killed at once and come back to the same state and members", async () => {
   const cluster = await MemoryCluster.of(3);
-  await membersAre(cluster, "1 2 3");
+  await cluster.members("1 2 3");
   const group = `${await cluster.topic("a")}/0`;
   await cluster.say(group, "one");
   const before = cluster.any.state.nodes.size;
   for (const node of cluster.nodes.values()) node.crash();
   await cluster.world.until(Promise.all([...cluster.nodes.values()].map((node) => node.start())));
-  await membersAre(cluster, "1 2 3");
+  await cluster.members("1 2 3");
   expect(cluster.any.state.nodes.size).toBe(before);
   await cluster.say(group, "two");
   await cluster.eventually("words", () =>

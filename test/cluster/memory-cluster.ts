@@ -4,6 +4,7 @@
 // Promise: one seed, one course of events. A node's crash() keeps what was durable; it comes back with start().
 
 import { birthOf } from "../../src/cluster/birth.ts";
+import { encodeState } from "../../src/cluster/cluster-snapshot.ts";
 import type { Command } from "../../src/cluster/commands.ts";
 import { Controller, type ControllerSeat } from "../../src/cluster/controller.ts";
 import { introduceNode } from "../../src/cluster/introduce.ts";
@@ -301,6 +302,28 @@ export class MemoryCluster {
     return leader;
   }
 
+  /** Runs until the group has these members ("1 2 3 | 4"), as its leader sees it. */
+  async members(wanted: string, groupId = "controller"): Promise<void> {
+    const found = () => {
+      const leader = this.leaderOf(groupId);
+      return leader === null ? "no leader" : membersOf(leader, groupId);
+    };
+    try {
+      await this.eventually("members", () => found() === wanted);
+    } catch {
+      const seed = this.world.seed;
+      throw new Error(`Members of ${groupId} must be ${wanted}, found ${found()} (seed ${seed})`);
+    }
+  }
+
+  /** Runs until every living member's state is the same. */
+  async agreed(): Promise<void> {
+    await this.eventually("one state everywhere", () => {
+      const members = this.living.filter(({ nodeId, state }) => state.nodes.has(nodeId));
+      return new Set(members.map(stateBytes)).size === 1;
+    });
+  }
+
   heard(node: MemoryNode, groupId: string): readonly string[] {
     return node.machines.get(groupId)?.said ?? [];
   }
@@ -328,6 +351,10 @@ export class MemoryCluster {
       await this.world.run(10);
     }
   }
+}
+
+function stateBytes({ state }: MemoryNode): string {
+  return Buffer.from(encodeState(state)).toString("hex");
 }
 
 function ids(replicas: readonly { readonly nodeId: number }[]): string {
