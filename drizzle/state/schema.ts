@@ -26,6 +26,20 @@ export const partitions = sqliteTable(
   (t) => [primaryKey({ columns: [t.topicId, t.partition] })],
 );
 
+/** Members, and nodes that were removed. */
+export const nodes = sqliteTable("nodes", {
+  nodeId: integer("node_id").primaryKey(),
+  state: text("state", { enum: ["member", "draining", "removed"] }).notNull(),
+  /** Of its program. */
+  version: text("version").notNull(),
+  http: text("http"),
+  peerHost: text("peer_host"),
+  peerPort: integer("peer_port"),
+  region: text("region"),
+  registeredAt: integer("registered_at").notNull(),
+  removedAt: integer("removed_at"),
+});
+
 /** Configs that were set; a topic's own under its id, the node's or cluster's under their kind. */
 export const configs = sqliteTable(
   "configs",

@@ -9,10 +9,10 @@ import { createClient, type Client } from "@libsql/client/sqlite3";
 import { eq } from "drizzle-orm";
 import type { LibSQLDatabase } from "drizzle-orm/libsql";
 import { drizzle } from "drizzle-orm/libsql/sqlite3";
-import { configs, partitions, topics } from "../../drizzle/state/schema.ts";
+import { configs, nodes, partitions, topics } from "../../drizzle/state/schema.ts";
 import { migrate } from "../journal/schema.ts";
 import { openSqlite } from "../journal/sqlite.ts";
-import type { Change, ClusterState, TopicState } from "./cluster-state.ts";
+import type { Change, ClusterState, NodeState, TopicState } from "./cluster-state.ts";
 import { isInternalTopic } from "./topic-names.ts";
 
 /** Rows of one INSERT: well below SQLite's bound of 32,766 values. */
@@ -43,8 +43,10 @@ export class ReadModelStore {
   /** Replaces everything by the state. */
   async fill(state: ClusterState): Promise<void> {
     await this.#db.transaction(async (tx) => {
-      for (const table of [topics, partitions, configs]) await tx.delete(table);
-      await insertTopics(tx, state.data().topics);
+      for (const table of [topics, partitions, configs, nodes]) await tx.delete(table);
+      const data = state.data();
+      for (const rows of chunks(data.nodes.nodes.map(nodeRow))) await tx.insert(nodes).values(rows);
+      await insertTopics(tx, data.topics);
     });
   }
 
@@ -79,6 +81,11 @@ async function applyChange(tx: Transaction, change: Change): Promise<void> {
       return insertTopics(tx, [change.topic]);
     case "topicDeleted":
       return deleteTopic(tx, change.topic.topicId);
+    case "nodeChanged":
+      await tx.delete(nodes).where(eq(nodes.nodeId, change.node.nodeId));
+      await tx.insert(nodes).values(nodeRow(change.node));
+      return;
+    case "controllerVoters":
     case "producerIds":
     case "none":
       return;
@@ -96,6 +103,22 @@ async function insertTopics(tx: Transaction, states: readonly TopicState[]): Pro
   for (const rows of chunks(states.flatMap(partitionRows)))
     await tx.insert(partitions).values(rows);
   for (const rows of chunks(states.flatMap(configRows))) await tx.insert(configs).values(rows);
+}
+
+function nodeRow(node: NodeState): typeof nodes.$inferInsert {
+  const { nodeId, version, http, peer, region, registeredAt, removedAt, draining } = node;
+  const leaving = draining ? "draining" : "member";
+  return {
+    nodeId,
+    state: removedAt === null ? leaving : "removed",
+    version,
+    http,
+    peerHost: peer?.host ?? null,
+    peerPort: peer?.port ?? null,
+    region,
+    registeredAt,
+    removedAt,
+  };
 }
 
 function topicRow(topic: TopicState): typeof topics.$inferInsert {

@@ -1,4 +1,4 @@
-// The read model: topics, partitions and configs as rows of state.db, for whoever wants to query them with SQL.
+// The read model: nodes, topics, partitions and configs as rows of state.db, for whoever wants to query them with SQL.
 //
 //   controller --changes--> queue --(one message at a time)--> Worker --drizzle--> state.db
 //
@@ -150,7 +150,7 @@ export class ReadModel {
   }
 }
 
-/** The tables hold topics alone. */
-function concerns(change: Change): boolean {
-  return change.kind !== "none" && change.kind !== "producerIds";
+/** The tables hold nodes and topics alone. */
+function concerns({ kind }: Change): boolean {
+  return kind !== "none" && kind !== "producerIds" && kind !== "controllerVoters";
 }

@@ -15,7 +15,7 @@ const migrations = {
   journal: ["0000_init"],
   sealed: ["0000_init"],
   catalogue: ["0000_init"],
-  state: ["0000_init"],
+  state: ["0000_init", "0001_nodes"],
 } as const;
 
 export type SchemaName = keyof typeof migrations;

@@ -8,6 +8,7 @@ import { ClusterState } from "../../src/cluster/cluster-state.ts";
 import type { Command } from "../../src/cluster/commands.ts";
 import { VirtualWorld } from "../broker/virtual-world.ts";
 import { ReadModel } from "../../src/cluster/read-model.ts";
+import { clusterOf } from "./states.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "rivulet-read-model-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -89,6 +90,27 @@ test("state.db holds what was there at the start, follows every change, and is f
   const again = modelOf(path, new ClusterState());
   await again.close();
   expect(rows(path, topicsSql)).toEqual([]);
+});
+
+test("nodes are rows too: members, draining ones and removed ones", async () => {
+  const path = join(folder, "nodes.db");
+  const state = clusterOf([null]);
+  const model = modelOf(path, state);
+  const peer = { host: "h", port: 7 };
+  const told = { version: "0.2.0", http: "http://h:1", peer, region: "a" };
+  apply(state, { kind: "joinNode", requestId: "request-2", ...told }, model);
+  apply(state, { kind: "joinNode", requestId: "request-3", version: "0.2.0" }, model);
+  await model.idle();
+  apply(state, { kind: "drainNode", nodeId: 2 }, model);
+  apply(state, { kind: "removeNode", nodeId: 3 }, model);
+  await model.close();
+  expect(model.failure).toBeNull();
+  const columns = "node_id, state, version, http, peer_host, peer_port, region, removed_at";
+  expect(rows(path, `SELECT ${columns} FROM nodes ORDER BY 1`)).toEqual([
+    [1, "member", "0.1.0", null, null, null, null, null],
+    [2, "draining", "0.2.0", "http://h:1", "h", 7, "a", null],
+    [3, "removed", "0.2.0", null, null, null, null, 7],
+  ]);
 });
 
 test("a file that is no database is made anew", async () => {
