@@ -30,7 +30,7 @@ export class AckReader {
     }
     // A number stands for those before it.
     if (latest >= 0) this.#onAck(latest);
-    this.#rest = bytes.slice(at);
+    this.#rest = new Uint8Array(bytes.subarray(at));
     return null;
   }
 
@@ -39,6 +39,6 @@ export class AckReader {
     if (!(length <= limits.helloBytesMax))
       return new Fault("corrupt_message", "Cannot read acknowledgements: no such number");
     if (bytes.length - at - 8 < length) return null;
-    return decodeFault(bytes.slice(at + 8, at + 8 + length));
+    return decodeFault(bytes.subarray(at + 8, at + 8 + length));
   }
 }

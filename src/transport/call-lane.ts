@@ -247,7 +247,7 @@ class LaneCalls implements CallLane {
     const call = this.#outgoing.get(id);
     if (call === undefined || call.to !== from) return;
     // One copy for both: what is decoded refers to the bytes that it was decoded from.
-    const owned = body.slice();
+    const owned = new Uint8Array(body);
     const head = decodeHead(owned.subarray(0, headLength));
     if (head.ok) call.resolve({ head: head.value, body: owned.subarray(headLength) });
     else call.reject(new Fault("corrupt_message", unreadable(call), { sideEffects: "unknown" }));
@@ -266,7 +266,7 @@ class LaneCalls implements CallLane {
     const full =
       this.#incoming.size >= this.#callsMax || this.#incomingBytes + body.length > this.#bytesMax;
     if (full) return this.#refuse(packet, id, new Fault("overloaded", busy(this.#nodeId, verb)));
-    const owned = body.slice();
+    const owned = new Uint8Array(body);
     const head = decodeHead(owned.subarray(0, headLength));
     if (handler === undefined || !head.ok)
       return this.#refuse(packet, id, new Fault("invalid_request", unknown(this.#nodeId, verb)));
@@ -329,7 +329,9 @@ class LaneCalls implements CallLane {
       release?.();
       return false;
     }
-    return this.#transport.send(to, "call", { head: encodeCallMessage(message), body, release });
+    // A long call lets others pass, what belongs to it keeps its order.
+    const head = encodeCallMessage(message);
+    return this.#transport.send(to, "call", { head, body, release, flow: message.id });
   }
 
   /** Says that packets to this node were lost; kept in mind until it is said. */

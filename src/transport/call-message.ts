@@ -55,14 +55,19 @@ export function encodeFault({ code, detail, sideEffects, members = {} }: Refusal
   return pack([code, detail, sideEffects, members]);
 }
 
+/** A fault that says so when the bytes are none. */
 export function decodeFault(bytes: Uint8Array): Fault {
+  const detail = "The other node's fault cannot be read";
+  return readFault(bytes) ?? new Fault("unknown_server_error", detail, { sideEffects: "unknown" });
+}
+
+/** Null when the bytes are no fault. */
+export function readFault(bytes: Uint8Array): Fault | null {
   const read = decodeHead(bytes);
-  const [code, detail, sideEffects, members] =
-    read.ok && Array.isArray(read.value) ? (read.value as unknown[]) : [];
+  if (!read.ok || !Array.isArray(read.value)) return null;
+  const [code, detail, sideEffects, members] = read.value as unknown[];
   if (typeof code !== "string" || !Object.hasOwn(codes, code) || typeof detail !== "string")
-    return new Fault("unknown_server_error", "The other node's fault cannot be read", {
-      sideEffects: "unknown",
-    });
+    return null;
   return new Fault(code as keyof typeof codes, detail, {
     sideEffects: sideEffects === "none" ? "none" : "unknown",
     members: isRecord(members) ? members : {},

@@ -112,7 +112,7 @@ export function decodeProof(text: string): Proof {
 
 function listIn(bytes: Uint8Array): readonly unknown[] {
   // A copy, because what is read refers to the bytes and is kept.
-  const read = decodeHead(bytes.slice());
+  const read = decodeHead(new Uint8Array(bytes));
   return read.ok && Array.isArray(read.value) ? (read.value as unknown[]) : [];
 }
 

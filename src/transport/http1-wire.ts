@@ -96,7 +96,7 @@ export class Http1Wire implements PeerWire {
         this.#reached = true;
         const got: Uint8Array[] = [];
         response.on("data", (part: Uint8Array) => {
-          got.push(part.slice());
+          got.push(Buffer.from(part));
           if (bytesOf(got) > limits.helloBytesMax) request.destroy();
         });
         response.on("error", fail);

@@ -47,6 +47,8 @@ export interface Http2TransportOptions {
   readonly onJoin?: (request: unknown) => Promise<unknown>;
   /** Why a node of the cluster may not connect, e.g. because it was removed; null: it may. Default: every node may. */
   readonly admit?: (nodeId: number) => Refusal | null;
+  /** A peer refuses this node for a reason that lasts, e.g. because it was removed: what the peer said, unproven. */
+  readonly onRefused?: (peerId: number, why: Fault) => void;
   readonly pace?: Partial<Pace>;
   /** auto: HTTP/1.1 where HTTP/2 does not get through. */
   readonly protocol?: Protocol;
@@ -91,7 +93,8 @@ class Http2Transport implements Transport {
     const pace = { ...defaultPace, ...options.pace };
     const protocol = options.protocol ?? "auto";
     const pool = new ChunkPool();
-    this.#self = { world, nodeId, clusterId, bootId, auth, log, pool, pace, protocol };
+    const onRefused = options.onRefused ?? (() => undefined);
+    this.#self = { world, nodeId, clusterId, bootId, auth, log, pool, pace, protocol, onRefused };
     this.#door = new PeerDoor({
       world,
       nodeId,

@@ -62,7 +62,7 @@ export class Http2Wire implements PeerWire {
       });
       stream.on("data", (part: Uint8Array) => {
         bytes += part.length;
-        if (bytes <= limits.helloBytesMax) parts.push(part.slice());
+        if (bytes <= limits.helloBytesMax) parts.push(Buffer.from(part));
         else stream.destroy(new Error(`its answer is longer than ${limits.helloBytesMax} bytes`));
       });
       stream.on("end", () => {
@@ -130,7 +130,7 @@ export class Http2Wire implements PeerWire {
   #refused(stream: ClientHttp2Stream, status: number, over: (why: Fault) => void): void {
     const parts: Uint8Array[] = [];
     stream.on("data", (part: Uint8Array) => {
-      if (parts.length < 16) parts.push(part.slice());
+      if (parts.length < 16) parts.push(Buffer.from(part));
     });
     stream.removeAllListeners("end");
     stream.on("end", () =>

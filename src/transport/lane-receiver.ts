@@ -67,7 +67,8 @@ export class LaneReceiver {
    *  throws what onPacket() throws. */
   push(chunk: Uint8Array): Refusal | null {
     if (this.#broken !== null) return this.#broken;
-    this.#broken = this.#take(chunk);
+    // A Buffer's slice() is a view, a Uint8Array's a copy: those who get packets count on the latter.
+    this.#broken = this.#take(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
     this.#receivedBytes += chunk.length;
     if (this.#broken !== null) this.#partials.clear();
     return this.#broken;
@@ -185,7 +186,7 @@ export class LaneReceiver {
         `at most ${limits.openPacketsMax} packets and ${this.#budgetBytes} bytes may be incomplete`,
       );
     this.#partialBytes += packetLength;
-    const bytes = Buffer.allocUnsafeSlow(packetLength);
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(packetLength).buffer);
     this.#partials.set(packet, { bytes, headLength, filled: 0 });
     return null;
   }

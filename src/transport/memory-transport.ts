@@ -313,7 +313,7 @@ class MemoryLink {
       this.#owner.tellBroken(this.#to, lane);
       return;
     }
-    const head = packet.head.slice();
+    const head = new Uint8Array(packet.head);
     const body = joinBytes(packet.body);
     packet.release?.();
     remote.receive({ from: this.#owner.nodeId, lane, head, body });

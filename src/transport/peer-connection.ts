@@ -55,6 +55,8 @@ export interface Self {
   readonly pool: ChunkPool;
   readonly pace: Pace;
   readonly protocol: Protocol;
+  /** A peer does not take this node's connection, for a reason that lasts. */
+  readonly onRefused: (peerId: number, why: Fault) => void;
 }
 
 export interface ConnectionEvents {
@@ -243,6 +245,7 @@ export class PeerConnection {
     const doubled = Math.min(pace.backOffMsMin * 2 ** this.#failures, pace.backOffMsMax);
     const longest = lasting.has(why.code) ? pace.refusedMs : doubled;
     this.#failures += 1;
+    if (lasting.has(why.code)) this.#self.onRefused(this.#peerId, why);
     if (this.#logged !== why.code) {
       this.#logged = why.code;
       const fields = { node: this.#peerId, lanes: this.lanes.join(","), code: why.code };
@@ -266,4 +269,6 @@ const lasting: ReadonlySet<string> = new Set([
   "wrong_node",
   "replaced_process",
   "peer_authentication_failed",
+  // A node that was removed.
+  "policy_violation",
 ]);

@@ -2,7 +2,7 @@
 // or, where that does not get through, over HTTP/1.1 (http1-wire.ts).
 
 import { Fault, type Refusal } from "../errors.ts";
-import { decodeFault } from "./call-message.ts";
+import { readFault } from "./call-message.ts";
 import type { PeerTls } from "./peer-auth.ts";
 import type { Lane } from "./transport.ts";
 
@@ -62,8 +62,8 @@ export function unreachable(target: WireTarget, why: unknown): Fault {
 
 /** The fault that an answer other than 200 tells. */
 export function answeredFault(target: WireTarget, { status, body }: WireAnswer): Fault {
-  const told = decodeFault(body);
-  if (told.code !== "unknown_server_error") return told;
+  const told = readFault(body);
+  if (told !== null) return told;
   return new Fault(
     "node_unreachable",
     `Cannot talk to ${originOf(target)}: a peer port is wanted, got HTTP status ${status}`,
