@@ -104,6 +104,18 @@ export class ClusterView {
     return { leader: nodeId, term: role.term, joint: members.joint, members: told };
   }
 
+  /** Why the controller has no leader, as far as this node can tell: whom it reaches of those who vote. */
+  leaderlessWords(): string {
+    const { controller, reachable } = this.#parts;
+    const voters = [...new Set(controller.replica.members.voters.map(({ nodeId }) => nodeId))];
+    const away = voters.filter((nodeId) => !reachable(nodeId));
+    const majority = Math.floor(voters.length / 2) + 1;
+    const here = voters.length - away.length;
+    if (here >= majority) return "the controller has no leader; an election is under way";
+    const named = away.join(" and ");
+    return `the controller has no leader: ${here} of its ${voters.length} voters can be reached, ${majority} are needed (no connection to node ${named})`;
+  }
+
   async #transferController(toNode: number): Promise<Done> {
     const { controller, peers, nodeId } = this.#parts;
     const { leaderId, replica } = controller;
@@ -120,7 +132,8 @@ export class ClusterView {
     const here = this.controllerHere();
     if (here !== null) return here;
     const { controller, peers } = this.#parts;
-    const { leaderId, term } = controller;
+    const { leaderId } = controller;
+    const { term } = controller.replica.role;
     const unknown = { leader: leaderId === 0 ? null : leaderId, term, joint: false, members: [] };
     if (isLocal || peers === null || leaderId === 0) return unknown;
     const told = await peers.controller({ to: leaderId, timeoutMs: askMs });

@@ -71,6 +71,8 @@ export interface Seat {
   readonly calls: Calls;
   /** Whether packets reach the node now. */
   readonly reachable: (nodeId: number) => boolean;
+  /** Asked when the controller has no leader: why this node may be cut off, in words; null: nothing is known. */
+  readonly trouble?: () => string | null;
   /** How the controller's replica of a node that has just joined begins; left out: it is there, or this is the first. */
   readonly birth?: Birth;
 }
@@ -98,7 +100,7 @@ export async function createBroker(
   const { calls } = seat;
   const logs = new RoutedLogs({ world, nodeId, calls, hosted, assignments });
   const built = await build({ ...needs, settings, logs, routed: logs, seat, controller, listen });
-  new LogServer({ world, nodeId, calls, slabs, hosted, logs, ...built }).start();
+  new LogServer({ world, nodeId, calls, slabs, hosted, logs, assignments, ...built }).start();
   return built.broker;
 }
 
@@ -194,6 +196,7 @@ async function build(
     cluster,
     members,
     movers,
+    trouble: () => seat?.trouble?.() ?? null,
     routed,
     room,
     readModel,

@@ -55,6 +55,8 @@ export interface BrokerParts {
   readonly members: MemberService;
   /** What moves replicas in a cluster; none on a node alone. */
   readonly movers: readonly { close(): void; metrics?(): Readonly<Record<string, number>> }[];
+  /** Asked when the controller has no leader: what else is known of why; null: nothing. */
+  readonly trouble: () => string | null;
   /** null: this node is alone. */
   readonly routed: RoutedLogs | null;
   readonly room: WaitRoom;
@@ -299,13 +301,14 @@ export class LocalBroker implements Broker {
 
   #unready(): string | null {
     if (this.#closing !== null) return "the node is stopping";
-    const { journal, controller } = this.#parts;
+    const { journal, controller, nodeId } = this.#parts;
     const { state, detail } = journal.health();
     if (state === "full" || state === "failed") return `storage is ${state}: ${detail}`;
-    if (controller.ready) return null;
+    const isMember = !controller.state.removedNodes.has(nodeId);
+    if (controller.ready && isMember) return null;
     // Nobody else would: the next command may be far away.
     controller.recover();
-    return "the controller has no leader";
+    return this.#parts.trouble() ?? this.#parts.cluster.leaderlessWords();
   }
 }
 

@@ -212,12 +212,14 @@ function toldOf({ options: { peer, http }, membership: { identity } }: Parts) {
 }
 
 /** The replica of the controller's group is born once: by joining, or, with no voter but itself, by the first node. */
-function seatOf({ calls, transport }: PeerSide, host: ReplicaHost, identity: Identity): Seat {
+function seatOf(peers: PeerSide, host: ReplicaHost, identity: Identity): Seat {
+  const { calls, transport } = peers;
   const reachable: Seat["reachable"] = (other) =>
     transport.links().some(({ nodeId, connected }) => nodeId === other && connected);
   const isFirst = identity.nodeId === 1;
-  if (isFirst || host.groupIds().includes("controller")) return { calls, reachable };
-  return { calls, reachable, birth: { incarnation: identity.controllerIncarnation, voters: [] } };
+  const seat: Seat = { calls, reachable, trouble: () => peers.trouble };
+  if (isFirst || host.groupIds().includes("controller")) return seat;
+  return { ...seat, birth: { incarnation: identity.controllerIncarnation, voters: [] } };
 }
 
 /** Damage that stops no start must not go unsaid. */

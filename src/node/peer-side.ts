@@ -11,7 +11,7 @@ import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transp
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Change, ClusterState } from "../cluster/cluster-state.ts";
 import { peersOf } from "../cluster/member-service.ts";
-import { refuse, type Refusal } from "../errors.ts";
+import { refuse, type Fault, type Refusal } from "../errors.ts";
 import type { World } from "../world.ts";
 import { isMember, type Identity } from "./data-folder.ts";
 import { writePeers } from "./known-peers.ts";
@@ -43,6 +43,8 @@ export class PeerSide {
   readonly #dir: string | null;
   #owner: Owner | null = null;
   #removed = false;
+  /** Why peers refuse this node, by peer; of those that it has not reached since. */
+  readonly #refusals = new Map<number, Fault>();
   #known = "";
 
   static async create(needs: PeerSideNeeds): Promise<PeerSide> {
@@ -64,18 +66,23 @@ export class PeerSide {
       bootId: Buffer.from(world.randomBytes(16)).toString("hex"),
       onJoin: (request) => this.#onJoin(request),
       admit: (other) => this.#admit(other),
+      onRefused: (peerId, why) => this.#onRefused(peerId, why),
     });
     this.calls = createCalls({ world, transport: this.transport, nodeId });
   }
 
-  /** The cluster's metadata says that this node is no member any more. */
-  get removed(): boolean {
-    return this.#removed;
+  /** Why this node may be cut off from the others; null: nobody has refused it. */
+  get trouble(): string | null {
+    if (this.#removed) return removedWords(this.#nodeId);
+    for (const [peerId, { message }] of this.#refusals)
+      return `node ${peerId} refuses this node: ${message}`;
+    return null;
   }
 
   /** Opens the peer port; from now on packets come in. */
   async open(host: ReplicaHost, peers: readonly Peer[]): Promise<void> {
-    await this.transport.open(new Fan(this.calls, host));
+    const heard = (nodeId: number): void => void this.#refusals.delete(nodeId);
+    await this.transport.open(new Fan(this.calls, host, heard));
     this.transport.setPeers(peers);
   }
 
@@ -110,13 +117,16 @@ export class PeerSide {
     await this.transport.close();
   }
 
+  /** By the cluster's own metadata, or by the word of a peer that may have been forged: so it is said, and not acted on. */
   #wasRemoved(): void {
     if (this.#removed) return;
     this.#removed = true;
-    this.#log.write("error", "This node was removed from its cluster", {
-      nodeId: this.#nodeId,
-      whatNow: "stop it; to join anew, start it with an empty data folder and --join",
-    });
+    this.#log.write("error", removedWords(this.#nodeId));
+  }
+
+  #onRefused(peerId: number, why: Fault): void {
+    if (why.members.removed === true) this.#wasRemoved();
+    this.#refusals.set(peerId, why);
   }
 
   async #onJoin(request: unknown): Promise<unknown> {
@@ -130,6 +140,9 @@ export class PeerSide {
   }
 }
 
+const removedWords = (nodeId: number): string =>
+  `node ${nodeId} was removed from its cluster: stop it; to join anew, start it with an empty data folder and --join`;
+
 const starting = refuse(
   "not_leader_or_follower",
   "Cannot join: the node that was asked is starting",
@@ -140,11 +153,13 @@ class Fan implements TransportEvents {
   readonly #ears: readonly TransportEvents[];
   readonly #calls: TransportEvents;
   readonly #host: TransportEvents;
+  readonly #heard: (nodeId: number) => void;
 
-  constructor(calls: CallLane, host: ReplicaHost) {
+  constructor(calls: CallLane, host: ReplicaHost, heard: (nodeId: number) => void) {
     this.#calls = calls;
     this.#host = host;
     this.#ears = [calls, host];
+    this.#heard = heard;
   }
 
   onPacket(packet: InPacket): void {
@@ -152,6 +167,7 @@ class Fan implements TransportEvents {
   }
 
   onUp(nodeId: number): void {
+    this.#heard(nodeId);
     for (const ear of this.#ears) ear.onUp(nodeId);
   }
 

@@ -2,7 +2,7 @@
 // network on which they meet: HTTP/2 between processes, or one in memory for tests (PeerNetwork is that seam).
 
 import type { Address } from "../address.ts";
-import type { Refusal } from "../errors.ts";
+import type { Fault, Refusal } from "../errors.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { World } from "../world.ts";
 import type { Identity } from "./data-folder.ts";
@@ -41,6 +41,8 @@ export interface PeerSelf {
   readonly onJoin: (request: unknown) => Promise<unknown>;
   /** Why that node may not connect; null: it may. */
   readonly admit: (nodeId: number) => Refusal | null;
+  /** A peer refuses this node for a reason that lasts; what it says is not proven. */
+  readonly onRefused: (peerId: number, why: Fault) => void;
 }
 
 /** Nodes in processes of their own. */
@@ -52,7 +54,7 @@ export function processNetwork(
     import("../transport/http2-transport.ts"),
     import("../transport/ask-to-join.ts"),
   ]).then(([{ createHttp2Transport }, { askToJoin }]) => ({
-    transport: ({ identity: { nodeId, clusterId }, bootId, onJoin, admit }) =>
+    transport: ({ identity: { nodeId, clusterId }, bootId, onJoin, admit, onRefused }) =>
       createHttp2Transport({
         world,
         log,
@@ -64,6 +66,7 @@ export function processNetwork(
         tls,
         onJoin,
         admit,
+        onRefused,
       }),
     join: (address, request) => askToJoin({ world, address, secret, tls, request }),
   }));
