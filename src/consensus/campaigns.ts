@@ -7,6 +7,7 @@
 // Promise: no campaign of a node that should not lead, nor of one that hears no quorum of nodes; a campaign that is no
 // longer wanted when its time has come is left out. Left to others: elections (raft/election.ts).
 
+import { campaignRank } from "./campaign-pace.ts";
 import { nodeOf } from "./identity.ts";
 import type { CoreDriver } from "./core-driver.ts";
 import type { CoreRun } from "./core-run.ts";
@@ -22,6 +23,7 @@ const pauseMs = 1_000;
 
 export interface CampaignsParts {
   readonly context: ReplicaContext;
+  readonly groupId: string;
   readonly raftId: number;
   readonly driver: CoreDriver;
   readonly configurations: Configurations;
@@ -49,16 +51,16 @@ export class Campaigns {
     if (this.#wanted) this.#ifLeaderless(run);
   }
 
-  /** True: the replica may campaign when its time has come. */
-  leaderGone(): boolean {
+  /** Its rank among the voters that are left; null: it may not campaign. */
+  leaderGone(): number | null {
     const { driver, changed } = this.#parts;
     const run = driver.start();
-    if (run === null) return driver.startWanted;
+    if (run === null) return driver.startWanted ? this.#rank() : null;
     const { core } = run.node;
-    if (core.role !== "follower") return false;
+    if (core.role !== "follower") return null;
     driver.guarded(() => run.node.forgetLeader());
     changed();
-    return core.promotable();
+    return core.promotable() ? this.#rank() : null;
   }
 
   due(): void {
@@ -86,6 +88,15 @@ export class Campaigns {
   /** The raft id of the voter on the node; 0: there is none. */
   voterOn(nodeId: number): number {
     return this.#parts.configurations.state.voters.find((id) => nodeOf(id) === nodeId) ?? 0;
+  }
+
+  #rank(): number | null {
+    const { context, configurations, groupId, raftId } = this.#parts;
+    const { vigil } = context;
+    const left = configurations.state.voters.filter(
+      (id) => id === raftId || vigil?.live(nodeOf(id)) === true,
+    );
+    return left.includes(raftId) ? campaignRank(groupId, raftId, left) : null;
   }
 
   #ifLeaderless(run: CoreRun): void {

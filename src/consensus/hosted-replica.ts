@@ -105,6 +105,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#driver = this.#newDriver();
     this.#campaigns = new Campaigns({
       context,
+      groupId: this.groupId,
       raftId: this.raftId,
       driver: this.#driver,
       configurations: this.#log.configurations,
@@ -331,7 +332,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     }
   }
 
-  leaderGone(): boolean {
+  leaderGone(): number | null {
     return this.#campaigns.leaderGone();
   }
 
@@ -487,7 +488,8 @@ export class HostedReplica implements Replica, VigilantReplica {
     const leaderId = this.#alone ? this.identity.nodeId : nodeOf(lead);
     if (before.leader === leader && before.term === at && before.leaderId === leaderId) return;
     this.#role = { leader, term: term(at), leaderId };
-    if (leader && before.term !== at) {
+    // A candidate of the same term becomes the leader.
+    if (leader && (!before.leader || before.term !== at)) {
       this.#context.counters.elections += 1;
       this.#membership.begin(this.lastIndex);
     }

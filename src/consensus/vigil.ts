@@ -1,6 +1,6 @@
 // What the beats of nodes mean for the replicas of this node: the place where node-watch.ts meets the host.
 //
-//   leader's node gone      --> each replica forgets its leader --(0-150 ms, paced)--> campaigns
+//   leader's node gone      --> each replica forgets its leader --(paced: campaign-pace.ts)--> campaigns
 //   leader told             --> the replica hears a heartbeat of that leader
 //   node heard or silent    --> replicas look whether time concerns them (pulse.ts)
 //   this node unfit         --> every leadership is offered to a fit node, again each beat, 256 a beat; no campaigns
@@ -24,8 +24,9 @@ const offerAgainMs = beatMs;
 
 /** What a replica is told. Each is cheap and idempotent, and may be told when it is no longer true. */
 export interface VigilantReplica {
-  /** Its leader's node is gone: forget the leader. True: it may campaign, when campaignDue() is called. */
-  leaderGone(): boolean;
+  /** Its leader's node is gone: forget the leader. Its rank among those of its group that may campaign
+   *  (campaign-pace.ts), to do so when campaignDue() is called; null: it may not. */
+  leaderGone(): number | null;
   /** As good as a heartbeat. */
   leaderTold(row: Leadership): void;
   campaignDue(): void;
@@ -133,7 +134,8 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
     const nowMs = this.#options.world.monotonic();
     for (const groupId of groupIds) {
       const replica = this.#options.open(groupId);
-      if (replica?.leaderGone() === true) this.#pace.add(replica, nowMs);
+      const rank = replica?.leaderGone() ?? null;
+      if (rank !== null) this.#pace.add(replica!, nowMs, rank);
     }
     this.#planCampaigns();
   }

@@ -6,6 +6,8 @@
 //   cpu     user and system time of the process over that while, divided by three: percent of one core a node
 //   beats   packets and bytes that a node sent
 //   bytes   heap that a replica takes, its core and the journal's memory of it included
+//   loss    node 1 is killed: how long until every group that it led has another leader that can write, and the longest
+//           that the loop did not turn meanwhile
 //
 // Promise: every figure is of a while in which each group had a leader and nobody asked for anything.
 
@@ -28,6 +30,7 @@ const idleMs = report.smoke ? 100 : Number(report.flag("ms") ?? 10_000);
 const counts = report.smoke
   ? [1, 20]
   : (report.flag("partitions")?.split(",").map(Number) ?? [1, 1_000, 10_000]);
+const lossMsMax = 60_000;
 /** Groups that are elected at a time. */
 const electingMax = 200;
 
@@ -105,6 +108,7 @@ async function measure(groups: number): Promise<BenchRow> {
   const { user, system } = process.cpuUsage(cpu);
   const seconds = (world.monotonic() - idleFrom) / 1_000;
   const after = sent(nodes);
+  const loss = await lose(network, nodes, groups);
   for (const { host, journal, transport } of nodes) {
     await host.close();
     await journal.close();
@@ -118,7 +122,29 @@ async function measure(groups: number): Promise<BenchRow> {
     "bytes/s a node": (after.bytes - before.bytes) / perNode,
     "heap bytes a replica": Math.max(0, heap) / (groups * nodes.length),
     "elect all, ms": electMs,
+    ...loss,
   };
+}
+
+async function lose(
+  network: MemoryNetwork,
+  [first, ...others]: readonly Node[],
+  groups: number,
+): Promise<BenchRow> {
+  const led = [...first.host.led()].length;
+  const killedAt = world.monotonic();
+  network.kill(1);
+  let longestMs = 0;
+  for (let turnAt = killedAt; world.monotonic() - killedAt < lossMsMax;) {
+    await sleep(5);
+    longestMs = Math.max(longestMs, world.monotonic() - turnAt);
+    turnAt = world.monotonic();
+    const ready = others.flatMap(({ host }) => [...host.led()].filter((replica) => replica.ready));
+    if (ready.length < groups) continue;
+    const ms = world.monotonic() - killedAt;
+    return { "led by node 1": led, "led again, ms": ms, "longest turn, ms": longestMs };
+  }
+  throw new Error(`Not every group had a leader within ${lossMsMax} ms`);
 }
 
 function sleep(ms: number): Promise<void> {

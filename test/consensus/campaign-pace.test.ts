@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 
 import {
+  campaignRank,
   campaignSpreadMs,
   campaignsPerTurn,
   CampaignPace,
@@ -62,5 +63,19 @@ describe("campaigns", () => {
         }
       }),
     );
+  });
+});
+
+describe("ranks", () => {
+  test("of a group's candidates are a permutation, and each node comes first for its share of groups", () => {
+    const firsts = new Map<number, number>();
+    for (let i = 0; i < 900; i += 1) {
+      const ranks = [2, 5, 9].map((own) => campaignRank(`topic/${i}`, own, [2, 5, 9]));
+      expect(ranks.toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
+      const first = [2, 5, 9][ranks.indexOf(0)];
+      firsts.set(first, (firsts.get(first) ?? 0) + 1);
+    }
+    for (const count of firsts.values()) expect(count).toBeGreaterThan(200);
+    expect(campaignRank("topic/0", 7, [7])).toBe(0);
   });
 });

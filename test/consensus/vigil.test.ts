@@ -17,14 +17,15 @@ class Told implements VigilantReplica {
   /** It leads, and a transfer takes until the next beat. */
   leads = false;
   gone = true;
+  rank = 0;
 
   constructor(world: VirtualWorld) {
     this.#world = world;
   }
 
-  leaderGone(): boolean {
+  leaderGone(): number | null {
     this.#note("gone");
-    return this.gone;
+    return this.gone ? this.rank : null;
   }
   leaderTold({ leader, term }: Leadership): void {
     this.#note(`told ${leader} of ${term}`);
@@ -99,6 +100,21 @@ describe("replicas whose leader's node is gone", () => {
     await world.run(campaignSpreadMs + 20);
     expect(told.every((replica) => replica.count("campaign") === 1)).toBe(true);
     expect(at(3).replicas.get("t/0")!.count("gone")).toBe(0);
+  });
+
+  test("campaign after those of a lower rank", async () => {
+    const { world, network, at } = await cluster(2);
+    const [first, second] = at(2).replicas.values();
+    for (const groupId of ["t/0", "t/1"]) {
+      at(2).vigil.leaderships.follow({ groupId, leader: 1, member: 2, term: 3 });
+    }
+    second.rank = 1;
+    network.kill(1);
+    await world.run(campaignSpreadMs + 10);
+    expect(first.count("campaign")).toBe(1);
+    expect(second.count("campaign")).toBe(0);
+    await world.run(campaignSpreadMs);
+    expect(second.count("campaign")).toBe(1);
   });
 
   test("do not campaign when they say so, nor once they are gone themselves", async () => {
