@@ -24,6 +24,13 @@ export class Assignments {
     return this.#cluster().topicById(place.topicId)?.assignments[place.partition] ?? [];
   }
 
+  /** The group is there, or was: asking again later would tell nothing else. */
+  knows(groupId: string): boolean {
+    const place = placeOf(groupId);
+    if (place === null || this.#cluster().deleted.has(place.topicId)) return true;
+    return this.of(groupId).length > 0;
+  }
+
   /** How the replica on this node is born; null: none belongs here. */
   birthHere(groupId: string): Birth | null {
     return birthOf(this.#cluster(), groupId, this.nodeId);

@@ -10,6 +10,7 @@ import { refuse, refusalOf, type Refusal } from "../errors.ts";
 import { inspectBatch } from "../records/batch-layout.ts";
 import type { CallHandler, CallResult, Calls, IncomingCall } from "../transport/calls.ts";
 import type { World } from "../world.ts";
+import type { Assignments } from "./assignments.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import type { HostedLog } from "./hosted-log.ts";
 import type { HostedLogs } from "./hosted-logs.ts";
@@ -40,6 +41,7 @@ export interface LogServerParts {
   readonly slabs: SlabPool;
   readonly hosted: HostedLogs;
   readonly logs: RoutedLogs;
+  readonly assignments: Assignments;
   readonly controller: Controller;
   readonly cluster: ClusterView;
 }
@@ -162,7 +164,25 @@ export class LogServer {
     return refuse("not_leader_or_follower", detail, { members: { leader } });
   }
 
+  /** The asker's metadata may be ahead of what this node has applied: a new topic is a moment away. */
+  async #untilKnown(groupId: string): Promise<void> {
+    const { assignments, controller, world } = this.#parts;
+    if (assignments.knows(groupId)) return;
+    await new Promise<void>((resolve) => {
+      const over = (): void => {
+        timer.cancel();
+        stop();
+        resolve();
+      };
+      const stop = controller.onChange(() => {
+        if (assignments.knows(groupId)) over();
+      });
+      const timer = world.setTimer(electionMs, over);
+    });
+  }
+
   async #hosted(groupId: string): Promise<HostedLog | Refusal> {
+    await this.#untilKnown(groupId);
     try {
       return (await this.#parts.logs.host(groupId)) ?? unknownGroup(groupId);
     } catch (thrown) {

@@ -11,7 +11,6 @@ import { createSlabPool } from "../../src/bytes/slab-pool.ts";
 import type { ConfigValues } from "../../src/cluster/topic-settings.ts";
 import { createReplicaHost, type Host } from "../../src/consensus/host.ts";
 import type { Birth } from "../../src/consensus/replica.ts";
-import type { Refusal } from "../../src/errors.ts";
 import { openJournal } from "../../src/journal/open-journal.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "../../src/journal/simulated-disk.ts";
 import { createCalls, type CallLane } from "../../src/transport/call-lane.ts";
@@ -194,8 +193,8 @@ export class BrokerCluster {
     return node;
   }
 
-  until<T>(promise: Promise<T> | T, msMax?: number): Promise<T> {
-    return this.world.until(Promise.resolve(promise), msMax);
+  until<T>(work: T, msMax?: number): Promise<Awaited<T>> {
+    return this.world.until(Promise.resolve(work), msMax);
   }
 
   /** Runs until the question has an answer. */
@@ -265,11 +264,4 @@ export class BrokerCluster {
     }
     return null;
   }
-}
-
-/** The value of an outcome that must not be a refusal. */
-export function must<T>(outcome: T | Refusal): T {
-  if (typeof outcome === "object" && outcome !== null && "ok" in outcome && outcome.ok === false)
-    throw new Error(`${outcome.code}: ${outcome.detail}`);
-  return outcome as T;
 }
