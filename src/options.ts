@@ -361,6 +361,14 @@ export const optionTable = {
     unit: "",
     why: "The controller is meant: the group that knows nodes and topics",
   },
+  force: {
+    flag: "force",
+    env: null,
+    kind: "flag",
+    default: false,
+    unit: "",
+    why: "At once, with whatever that node alone has: those records are lost",
+  },
   watch: {
     flag: "watch",
     env: null,

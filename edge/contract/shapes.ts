@@ -369,7 +369,15 @@ export const shapes = {
     additionalProperties: false,
   },
   LeadershipTransferred: answer({ leader: nodeIdSchema }),
-  NodeRemoved: answer({ nodeId: nodeIdSchema, removed: { type: "boolean" } }),
+  NodeRemoved: answer({
+    nodeId: nodeIdSchema,
+    state: {
+      type: "string",
+      enum: ["draining", "removed"],
+      description:
+        "draining: its replicas are being moved; it is removed when nothing is left on it",
+    },
+  }),
   Redirect: answer({ leader: nodeIdSchema, location: text }),
   Ready: answer({ ready: { type: "boolean" }, reason: textOrNull }),
   Live: answer({ live: { type: "boolean" } }),

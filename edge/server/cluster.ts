@@ -14,6 +14,16 @@ const partitionFields = {
   topic: { schema: { type: "string", description: "Only this topic's" } },
 } as const satisfies Fields;
 
+const removalFields = {
+  force: {
+    schema: {
+      type: "boolean",
+      default: false,
+      description: "At once, with whatever this node alone has: those records are lost",
+    },
+  },
+} as const satisfies Fields;
+
 export const clusterRoutes: readonly Route[] = [
   route({
     ...none,
@@ -53,19 +63,25 @@ export const clusterRoutes: readonly Route[] = [
     },
   }),
   route({
-    ...none,
     id: "removeNode",
     method: "DELETE",
     path: "/v1/cluster/nodes/{node}",
     summary: "Remove a node for good: its replicas are placed elsewhere, its id never comes back",
     action: "alter",
     resource: "cluster",
-    answers: { 200: { description: "Removed; the replicas follow", shape: "NodeRemoved" } },
+    query: removalFields,
+    headers: {},
+    answers: {
+      200: {
+        description: "Removed; or it will be, when its replicas have moved",
+        shape: "NodeRemoved",
+      },
+    },
     async handle(call) {
-      const outcome = await call.services.broker.removeNode(call.node);
-      return outcome.ok
-        ? call.json(200, { nodeId: call.node, removed: true })
-        : call.refuse(outcome);
+      const { force = false } = call.query;
+      const outcome = await call.services.broker.removeNode(call.node, { force });
+      if (!outcome.ok) return call.refuse(outcome);
+      return call.json(200, { nodeId: call.node, state: outcome.state });
     },
   }),
   route({

@@ -2,7 +2,7 @@
 
 import { systemWorld } from "../world.ts";
 import { tableLines, timeText } from "./amounts.ts";
-import { Client } from "./client.ts";
+import { Client, isObject } from "./client.ts";
 import {
   ClusterClient,
   partitionName,
@@ -119,22 +119,31 @@ function nextPort(ports: readonly number[]): number {
 
 export async function clusterRemove({ options, positionals, terminal }: Call): Promise<number> {
   const node = nodeIdOf(positionals[0]);
-  const cluster = await new ClusterClient(options.url, { world: systemWorld, patienceMs }).cluster(
-    "local",
-  );
-  const row = cluster.nodes.find(({ nodeId }) => nodeId === node);
-  if (row?.state === "up" && !options.yes)
+  const asker = new ClusterClient(options.url, { world: systemWorld, patienceMs });
+  const { nodes } = await asker.cluster("local");
+  const isUp = nodes.find(({ nodeId }) => nodeId === node)?.state === "up";
+  if (isUp && !options.yes && !options.force)
     throw new Failure(
       `Node ${node} is up. Removed, it can never come back with the data that it has now.\n` +
         `If that is meant: rivulet cluster remove ${node} --yes`,
     );
-  await new Client(options.url).ask(`/v1/cluster/nodes/${node}`, { method: "DELETE" });
+  const client = new Client(options.url);
+  const path = `/v1/cluster/nodes/${node}${options.force ? "?force=true" : ""}`;
+  // Asked again and again: each answer comes when it is removed, or after some seconds.
+  while (await isDraining(client, path)) {
+    terminal.say(`The replicas of node ${node} are being moved ...`);
+    await terminal.pause(drainPauseMs);
+  }
   if (options.json) await terminal.out(`${JSON.stringify({ removed: node })}\n`);
-  else
-    terminal.say(
-      `Removed node ${node}; its replicas move to the others. Add one: rivulet cluster add`,
-    );
+  else terminal.say(`Removed node ${node}. To add another one: rivulet cluster add`);
   return 0;
+}
+
+const drainPauseMs = 1_000;
+
+async function isDraining(client: Client, path: string): Promise<boolean> {
+  const { json } = await client.ask(path, { method: "DELETE" });
+  return isObject(json) && json.state === "draining";
 }
 
 export async function clusterTransfer({ options, positionals, terminal }: Call): Promise<number> {

@@ -316,12 +316,14 @@ export const commands: readonly Command[] = [
     positionals: ["NODE"],
     summary: "Remove a node for good",
     about:
-      "Takes a node out of the cluster: its replicas are placed on the others, and it can never come back with the data\n" +
-      "that it has. For a node that is lost, or that is no longer wanted; a node that only restarts is not removed.",
-    options: ["url", "configFile", "yes", "json"],
+      "Takes a node out of the cluster: its replicas are moved to the others first, and it can never come back with the\n" +
+      "data that it has. For a node that is lost, or that is no longer wanted; a node that only restarts is not removed.\n" +
+      "Waits until it is removed. One that is down and alone has some records is removed only with --force.",
+    options: ["url", "configFile", "yes", "force", "json"],
     examples: [
       ["rivulet cluster remove 3", "a node that is down"],
       ["rivulet cluster remove 3 --yes", "also when it is up"],
+      ["rivulet cluster remove 3 --force", "now, even if records are lost with it"],
     ],
     load: async () => (await import("./cluster.ts")).clusterRemove,
   },

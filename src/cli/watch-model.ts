@@ -151,6 +151,8 @@ export class WatchModel {
       if (row.state === "up" && row.nodeId !== from) this.#heardAt.set(row.nodeId, at);
       if (known !== undefined) known.row = row;
       else {
+        // It has not been asked yet: its silence counts from now on.
+        this.#answeredAt.set(row.nodeId, row.state === "up" ? at : -Infinity);
         this.nodes.set(row.nodeId, { row, state: row.state, since: at });
         if (this.nodes.size > rows.length)
           this.#events.push({ kind: "nodeJoined", at, nodeId: row.nodeId });

@@ -10,6 +10,8 @@ interface Asked {
   readonly body: unknown;
 }
 
+/** So often a removal is answered that it is not over yet. */
+let drains = 0;
 let door: ReturnType<typeof Bun.serve> | null = null;
 afterEach(() => door?.stop(true));
 
@@ -26,7 +28,7 @@ function openDoor(told: { nodes?: object[]; items?: object[]; leader?: number | 
     port: 0,
     hostname: "127.0.0.1",
     async fetch(request) {
-      const { pathname } = new URL(request.url);
+      const { pathname, search } = new URL(request.url);
       if (pathname === "/v1/cluster")
         return Response.json({
           clusterId: "c-1",
@@ -44,10 +46,10 @@ function openDoor(told: { nodes?: object[]; items?: object[]; leader?: number | 
         return Response.json({ items, total: items.length });
       const text = await request.text();
       asked.push({
-        line: `${request.method} ${pathname}`,
+        line: `${request.method} ${pathname}${search}`,
         body: text === "" ? null : JSON.parse(text),
       });
-      return Response.json({});
+      return Response.json({ state: drains-- > 0 ? "draining" : "removed" });
     },
   });
   return { asked, url: `http://127.0.0.1:${door.port}` };
@@ -130,10 +132,15 @@ describe("cluster remove", () => {
     expect(refused.code).toBe(1);
     expect(asked).toEqual([]);
     expect((await runLine(`cluster remove 2 --url ${url}`)).code).toBe(0);
-    expect((await runLine(`cluster remove 1 --yes --url ${url}`)).code).toBe(0);
+    drains = 1;
+    const slow = await runLine(`cluster remove 1 --yes --url ${url}`);
+    expect(slow.err).toContain("The replicas of node 1 are being moved ...\nRemoved node 1.");
+    expect((await runLine(`cluster remove 1 --force --url ${url}`)).code).toBe(0);
     expect(asked.map(({ line }) => line)).toEqual([
       "DELETE /v1/cluster/nodes/2",
       "DELETE /v1/cluster/nodes/1",
+      "DELETE /v1/cluster/nodes/1",
+      "DELETE /v1/cluster/nodes/1?force=true",
     ]);
   });
 

@@ -74,19 +74,27 @@ test("Rivulet-Consistency: local asks nobody but the node itself", async () => {
 });
 
 test("DELETE /v1/cluster/nodes/{node} removes a node, or says why not", async () => {
-  const removed: number[] = [];
+  const removed: unknown[] = [];
   const node = await door((broker) => ({
-    async removeNode(nodeId) {
-      removed.push(nodeId);
-      return nodeId === 3 ? { ok: true, state: "removed" } : broker.removeNode(nodeId);
+    async removeNode(nodeId, options) {
+      removed.push([nodeId, options?.force]);
+      if (nodeId === 1) return broker.removeNode(nodeId);
+      return { ok: true, state: options?.force === true ? "removed" : "draining" };
     },
   }));
-  expect((await node.ask("DELETE /v1/cluster/nodes/3")).json).toMatchObject({ removed: true });
+  const draining = await node.ask("DELETE /v1/cluster/nodes/3");
+  expect(draining.json).toMatchObject({ nodeId: 3, state: "draining" });
+  const forced = await node.ask("DELETE /v1/cluster/nodes/3?force=true");
+  expect(forced.json).toMatchObject({ state: "removed" });
   const last = await node.ask("DELETE /v1/cluster/nodes/1");
   expect([last.status, last.json.code]).toEqual([409, "policy_violation"]);
   for (const id of ["0", "x", "01", "1048576", "99999999999"])
     expect((await node.ask(`DELETE /v1/cluster/nodes/${id}`)).status).toBe(400);
-  expect(removed).toEqual([3, 1]);
+  expect(removed).toEqual([
+    [3, false],
+    [3, true],
+    [1, false],
+  ]);
 });
 
 test("POST /v1/cluster/transfer names a partition or the controller, and not both", async () => {
