@@ -104,10 +104,12 @@ const closed = (): Error => new Error("The server closed a connection under load
 function parseAnswer(text: string): { readonly status: number; readonly length: number } | null {
   const end = text.indexOf("\r\n\r\n");
   if (end < 0) return null;
+  const status = Number(text.slice(9, 12));
+  if (status === 204) return { status, length: end + 4 };
   const body = /content-length: *(\d+)/i.exec(text.slice(0, end));
   if (body === null) throw new Error(`An answer tells no length: ${text.slice(0, end)}`);
   const length = end + 4 + Number(body[1]);
-  return text.length < length ? null : { status: Number(text.slice(9, 12)), length };
+  return text.length < length ? null : { status, length };
 }
 
 /** Counts of refusals as words; "" when there were none. */
