@@ -1,5 +1,8 @@
 // Clients of a real cluster: they append and read through any node and write down what they were told.
 //
+// Each client asks one node for as long as it answers, and moves on to the next behind a failure or a long wait, as a
+// person's client would: so some are always with living nodes, and a partition's gap is the cluster's, not the client's.
+//
 // Promise: an operation is told "refused" only where nothing can have been written: the node said so (sideEffects none)
 // or no connection came about; anything else is unknown. Each value is used once. Left to others: judging (checker.ts).
 
@@ -21,7 +24,10 @@ export interface Gap {
   readonly endedAt: number;
 }
 
-const requestMsMax = 10_000;
+/** A writer that hears nothing for this long goes to another node; what it sent may still be written. */
+const requestMsMax = 4_000;
+/** Reads of whole logs, when all is quiet. */
+const logMsMax = 30_000;
 const consistencies = ["local", "leader", "linearizable"] as const;
 
 export class Workload {
@@ -33,6 +39,8 @@ export class Workload {
   readonly #ends: number[];
   readonly #lastAck: number[];
   readonly #gaps: (Gap | null)[];
+  /** The node that a client asks, once it had to leave its first. */
+  readonly #nodes = new Map<number, number>();
   #values = 0;
   #stopped = false;
   #running: Promise<unknown> = Promise.resolve();
@@ -84,7 +92,7 @@ export class Workload {
     const path = `/v1/topics/${this.#options.topic}/partitions/${op.partition}/records`;
     const body = JSON.stringify({ records: op.values.map((value) => ({ value })) });
     const headers = { "content-type": "application/json" };
-    const answer = await this.#ask(path, { method: "POST", headers, body });
+    const answer = await this.#ask(op.client, path, { method: "POST", headers, body });
     op.end = answer === null ? null : now();
     if (answer === null) return;
     if (answer.status === 200) {
@@ -121,7 +129,9 @@ export class Workload {
 
   async #readOnce(op: ReadOp): Promise<void> {
     const path = `/v1/topics/${this.#options.topic}/partitions/${op.partition}/records?offset=${op.from}&maxRecords=100`;
-    const answer = await this.#ask(path, { headers: { "rivulet-consistency": op.consistency } });
+    const answer = await this.#ask(op.client, path, {
+      headers: { "rivulet-consistency": op.consistency },
+    });
     if (answer === null) return;
     op.end = now();
     const code = (answer.body as { code?: string }).code;
@@ -137,19 +147,29 @@ export class Workload {
   }
 
   /** Null: no answer, and the request may have reached the node. A connection that never came about is an answer. */
-  async #ask(path: string, init: RequestInit): Promise<{ status: number; body: unknown } | null> {
-    const url = this.#options.urls[this.#below(this.#options.urls.length)];
+  async #ask(
+    client: number,
+    path: string,
+    init: RequestInit,
+  ): Promise<{ status: number; body: unknown } | null> {
+    const { urls } = this.#options;
+    const node = this.#nodes.get(client) ?? client;
+    const url = urls[node % urls.length];
     try {
       const signal = AbortSignal.timeout(requestMsMax);
       const response = await fetch(url + path, { ...init, signal });
       const body: unknown = JSON.parse(await response.text());
       const { code = `http ${response.status}` } = body as { code?: string };
       this.#count(code);
+      if (response.status >= 500) this.#nodes.set(client, node + 1);
       return { status: response.status, body };
     } catch (thrown) {
+      this.#nodes.set(client, node + 1);
       const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "no answer";
       this.#count(code);
-      return code === "ConnectionRefused" ? { status: 0, body: { sideEffects: "none" } } : null;
+      return code === "ECONNREFUSED" || code === "ConnectionRefused"
+        ? { status: 0, body: { sideEffects: "none" } }
+        : null;
     }
   }
 
@@ -181,7 +201,7 @@ export async function readLog(
     const path = `/v1/topics/${of.topic}/partitions/${of.partition}/records?offset=${values.length}&maxRecords=10000`;
     const response = await fetch(url + path, {
       headers: { "rivulet-consistency": of.consistency },
-      signal: AbortSignal.timeout(requestMsMax),
+      signal: AbortSignal.timeout(logMsMax),
     });
     const text = await response.text();
     if (response.status !== 200) throw new Error(`Read was answered ${response.status}: ${text}`);
