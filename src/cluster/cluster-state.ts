@@ -245,7 +245,7 @@ export class ClusterState {
   #replaceController(command: Command & { kind: "replaceControllerReplica" }): Applied {
     const { nodeId, incarnation } = command;
     const outcome = this.#nodes.replaceController(nodeId, incarnation, this.#nextIncarnation);
-    if (outcome.ok && outcome.node !== null) this.#nextIncarnation += 1;
+    if (outcome.ok && outcome.node !== outcome.before) this.#nextIncarnation += 1;
     return nodeChange(outcome);
   }
 

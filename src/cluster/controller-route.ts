@@ -33,7 +33,7 @@ export interface ClusterSeat {
 
 /** What the route asks of the controller. */
 export interface RouteTarget {
-  readonly replica: Replica;
+  replica(): Replica;
   /** Proposes here, where this node leads, and settles with the outcome and its log index. */
   propose(command: Command): Promise<Outcome>;
   /** What the command at that index did here, once it is applied here; a refusal after timeoutMs. */
@@ -65,13 +65,25 @@ export class ControllerRoute {
     seat.calls.serve(verb, (call) => this.#serve(call));
   }
 
-  /** Never rejects. */
-  async submit(command: Command): Promise<Applied> {
+  /** Settles when the command is applied here. Never rejects. */
+  submit(command: Command): Promise<Applied> {
+    return this.#send(command, (told, timeoutMs) =>
+      this.#target.applied(told.index, told.change, timeoutMs),
+    );
+  }
+
+  /** Settles when the command is applied where the controller is led: for a node whose own replica applies nothing.
+   *  Never rejects. */
+  submitElsewhere(command: Command): Promise<Applied> {
+    return this.#send(command, ({ change }) => Promise.resolve({ ok: true, change }));
+  }
+
+  async #send(command: Command, settle: Settle): Promise<Applied> {
     const { world } = this.#seat;
     const deadline = world.monotonic() + submitMsMax;
     let pause: number = pauseMs.first;
     for (;;) {
-      const outcome = await this.#try(command, deadline);
+      const outcome = await this.#try(command, deadline, settle);
       if (outcome.ok || !mayTryAgain(outcome, command)) return outcome;
       if (deadline - world.monotonic() <= pause) return this.#inVain(outcome);
       await this.#pause(pause * (0.5 + world.random() / 2));
@@ -80,18 +92,22 @@ export class ControllerRoute {
   }
 
   /** One try. A refusal of this node itself, other than that it found no leader, is the last word. */
-  async #try(command: Command, deadline: number): Promise<Applied & { readonly final?: true }> {
+  async #try(
+    command: Command,
+    deadline: number,
+    settle: Settle,
+  ): Promise<Applied & { readonly final?: true }> {
     const { world, nodeId } = this.#seat;
     const left = (): number => deadline - world.monotonic();
     const leader = await this.#findLeader(left());
     if (typeof leader !== "number") return isElection(leader) ? leader : { ...leader, final: true };
-    if (leader !== nodeId) return await this.#ask(leader, command, left());
+    if (leader !== nodeId) return await this.#ask({ leader, command, timeoutMs: left(), settle });
     const { applied } = await this.#target.propose(command);
     return applied.ok || isElection(applied) ? applied : { ...applied, final: true };
   }
 
   async #findLeader(timeoutMs: number): Promise<number | Refusal> {
-    const { replica } = this.#target;
+    const replica = this.#target.replica();
     if (replica.ready) return this.#seat.nodeId;
     try {
       return await replica.leader(timeoutMs);
@@ -100,7 +116,13 @@ export class ControllerRoute {
     }
   }
 
-  async #ask(leader: number, command: Command, timeoutMs: number): Promise<Applied> {
+  async #ask(of: {
+    readonly leader: number;
+    readonly command: Command;
+    readonly timeoutMs: number;
+    readonly settle: Settle;
+  }): Promise<Applied> {
+    const { leader, command, timeoutMs, settle } = of;
     const { calls, world } = this.#seat;
     const began = world.monotonic();
     const body = [encodeCommand(command)];
@@ -109,7 +131,7 @@ export class ControllerRoute {
       const told = answer.head as Told;
       if (!told.ok) return told;
       const left = timeoutMs - (world.monotonic() - began);
-      return await this.#target.applied(told.index, told.change, left);
+      return await settle(told, left);
     } catch (thrown) {
       return refusalOf(thrown);
     }
@@ -117,7 +139,7 @@ export class ControllerRoute {
 
   /** Another node asks this one, which must lead: a question is never passed on twice. */
   async #serve(call: IncomingCall): Promise<CallResult> {
-    const { replica } = this.#target;
+    const replica = this.#target.replica();
     if (!replica.role.leader) return { head: this.#notLeader(replica.role.leaderId) };
     const { applied, index } = await this.#target.propose(decodeCommand(call.body));
     const told: Told = applied.ok ? { ok: true, index, change: briefly(applied.change) } : applied;
@@ -131,11 +153,11 @@ export class ControllerRoute {
 
   /** The words for a person: how far the cluster is from a majority. */
   #inVain(last: Refusal): Refusal {
-    const { voters } = this.#target.replica.members;
+    const { voters } = this.#target.replica().members;
     const { nodeId, reachable } = this.#seat;
     const nodes = [...new Set(voters.map((voter) => voter.nodeId))];
     const up = nodes.filter((node) => node === nodeId || reachable(node)).length;
-    const leader = this.#target.replica.role.leaderId;
+    const leader = this.#target.replica().role.leaderId;
     const known =
       leader === 0 ? "the controller has no leader" : `node ${leader} leads the controller`;
     const detail = `Cannot change the cluster's metadata: ${known}: ${up} of ${nodes.length} voters can be reached. ${last.detail}`;
@@ -150,7 +172,16 @@ export class ControllerRoute {
 }
 
 /** The answer's head. */
-type Told = { readonly ok: true; readonly index: number; readonly change: Change } | Refusal;
+type Told = Committed | Refusal;
+
+interface Committed {
+  readonly ok: true;
+  readonly index: number;
+  readonly change: Change;
+}
+
+/** What a command that another node committed comes to here. */
+type Settle = (told: Committed, timeoutMs: number) => Promise<Applied>;
 
 function mayTryAgain(refusal: Refusal & { readonly final?: true }, command: Command): boolean {
   if (refusal.final === true || !elsewhere.has(refusal.code)) return false;

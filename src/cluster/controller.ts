@@ -72,7 +72,7 @@ export class Controller implements StateMachine {
 
   /** Recovers the controller, or creates it at the first start. Alone it waits until it leads: the state then holds every
    *  command that was ever acknowledged. With a seat among others it waits until a leader has brought it up to date, or
-   *  for followMsMax; a node that has just joined until the state holds the node itself.
+   *  for followMsMax; a node that has just joined until the state holds the node itself. A damaged replica is replaced.
    *  Rejects with request_timed_out when it has joined in vain, and with what lead() rejects. */
   static async open(
     host: ReplicaHost,
@@ -85,9 +85,10 @@ export class Controller implements StateMachine {
       ? await host.open(controllerGroupId, controller)
       : host.create(controllerGroupId, controller, seat?.birth);
     controller.#replica = replica;
-    if (seat !== null) controller.#sit(seat, replica);
-    if (controller.alone) await replica.lead();
-    else await controller.#catchUp(seat);
+    if (seat !== null) controller.#sit(seat);
+    if (replica.damaged && seat !== null) await controller.#beginAnew(host, seat);
+    else if (controller.alone) await replica.lead();
+    else await controller.#catchUp(seat, seat?.birth === undefined ? "known" : "new");
     return controller;
   }
 
@@ -210,27 +211,46 @@ export class Controller implements StateMachine {
     return this.#replica;
   }
 
-  #sit(seat: ControllerSeat, replica: Replica): void {
+  #sit(seat: ControllerSeat): void {
     this.#route = new ControllerRoute(seat, {
-      replica,
+      replica: () => this.#leader(),
       propose: (command) => this.#submitHere(command),
       applied: (index, told, timeoutMs) => this.#appliedHere({ index, told, timeoutMs, seat }),
     });
   }
 
-  /** The fold is behind by what was committed while this node was away. */
-  async #catchUp(seat: ControllerSeat | null): Promise<void> {
+  /** This node's replica has lost what it once acknowledged: the others give it another incarnation, which begins with
+   *  nothing, as that of a node that joins. Rejects with storage_damaged when nobody does. */
+  async #beginAnew(host: ReplicaHost, seat: ControllerSeat): Promise<void> {
+    const { nodeId, incarnation } = this.#leader().identity;
+    const command = { kind: "replaceControllerReplica", nodeId, incarnation } as const;
+    const replaced = await this.#route!.submitElsewhere(command);
+    if (!replaced.ok || replaced.change.kind !== "nodeChanged") {
+      const why = replaced.ok ? "the answer names no node" : replaced.detail;
+      const detail = `The cluster's metadata is damaged on this node, and no other node could replace it: ${why}`;
+      throw new Fault("storage_damaged", detail);
+    }
+    await host.remove(controllerGroupId);
+    this.#state = new ClusterState();
+    this.#appliedIndex = 0;
+    const birth = { incarnation: replaced.change.node.controllerIncarnation, voters: [] };
+    this.#replica = host.create(controllerGroupId, this, birth);
+    await this.#catchUp(seat, "new");
+  }
+
+  /** The fold is behind by what was committed while this node was away; of a new replica it is empty. */
+  async #catchUp(seat: ControllerSeat | null, replica: "known" | "new"): Promise<void> {
     assert(seat !== null, "A controller with several voters needs a seat among them");
-    const { world, nodeId, birth } = seat;
-    const joined = birth === undefined ? followMsMax : joinMsMax;
-    const deadline = world.monotonic() + joined;
-    const barrier = await this.#leader().readBarrier(joined);
-    if (birth === undefined) return;
+    const { world, nodeId } = seat;
+    const waitMs = replica === "known" ? followMsMax : joinMsMax;
+    const deadline = world.monotonic() + waitMs;
+    const barrier = await this.#leader().readBarrier(waitMs);
+    if (replica === "known") return;
     const here = (): boolean =>
       this.#state.nodes.has(nodeId) || this.#state.removedNodes.has(nodeId);
     if (await this.#until(here, world, deadline - world.monotonic())) return;
     const why = barrier.ok ? "its metadata does not name this node" : barrier.detail;
-    const detail = `Cannot join: nothing was heard of the cluster for ${joined} ms (${why})`;
+    const detail = `Cannot join: nothing was heard of the cluster for ${waitMs} ms (${why})`;
     throw new Fault("request_timed_out", detail);
   }
 

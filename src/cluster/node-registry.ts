@@ -139,11 +139,12 @@ export class NodeRegistry {
     return nothing;
   }
 
-  /** Gives the node's controller replica another incarnation when it still has that one. */
+  /** Gives the node's controller replica another incarnation when it still has that one; tells the node either way. */
   replaceController(nodeId: number, incarnation: number, fresh: number): NodeOutcome {
     const before = this.#members.get(nodeId);
     if (before === undefined) return unknownNode(nodeId, "replace the controller's replica of");
-    if (before.controllerIncarnation !== incarnation) return nothing;
+    // Told again: who asks may not have heard the first answer.
+    if (before.controllerIncarnation !== incarnation) return { ok: true, node: before, before };
     return this.#put({ ...before, controllerIncarnation: fresh }, before);
   }
 

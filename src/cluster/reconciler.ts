@@ -12,6 +12,7 @@
 // others: what is wanted (planner.ts), how a replica is opened (the owner of the groups).
 
 import { unreachable } from "../assert.ts";
+import type { ReplicaIdentity } from "../consensus/identity.ts";
 import type { Replica, ReplicaHost } from "../consensus/replica.ts";
 import type { World, Timer } from "../world.ts";
 import { isGone, placeOf } from "./birth.ts";
@@ -20,7 +21,7 @@ import type { Command } from "./commands.ts";
 import { controllerGroupId, type Controller } from "./controller.ts";
 import { Leaderships } from "./leaderships.ts";
 import { nextStep, progressOf, type MembersStep, type MembersView } from "./members-step.ts";
-import { confirm, type Move, type TopicState } from "./topic-state.ts";
+import { confirm, includes, type Move, type TopicState } from "./topic-state.ts";
 
 /** Groups that are changed at once by this node. */
 const slotsMax = 8;
@@ -33,6 +34,7 @@ const waitMsMax = 30_000;
 const wakeMs = 2_000;
 /** A node that is removed hears so before it is left out: a heartbeat tells it that the removal is committed. */
 const farewellMs = 1_000;
+const damageMs = 15_000;
 
 /** The partition replicas of this node. */
 export interface OwnedGroups {
@@ -51,6 +53,8 @@ export interface ReconcilerParts {
   readonly host: ReplicaHost;
   readonly groups: OwnedGroups;
   readonly nodeId: number;
+  /** Partition groups of which the journal found damaged rows on this node's disk when it opened. */
+  readonly damaged?: Iterable<string>;
 }
 
 /** What is wanted of a group, as one state of the metadata says. */
@@ -73,11 +77,14 @@ export class Reconciler {
   readonly #busy = new Set<string>();
   /** Since when a moving group has been seen without a leader, monotonic ms. */
   readonly #leaderless = new Map<string, number>();
+  /** Groups whose replica here has damaged rows: opened once, to see whether it takes part. */
+  readonly #suspects = new Set<string>();
   /** When nodes were seen to be removed, monotonic ms. */
   readonly #farewells = new Map<number, number>();
   readonly #ends: (() => void)[] = [];
   readonly #counters = { changes: 0, changesRefused: 0, replicasRemoved: 0 };
   #tick: Timer | null = null;
+  #search: Timer | null = null;
   #pumping = false;
   #closed = false;
 
@@ -90,7 +97,12 @@ export class Reconciler {
       controller.onLeader(() => this.#look(controllerGroupId)),
     );
     for (const groupId of parts.groups.groupIds()) if (this.#isGone(groupId)) this.#look(groupId);
+    for (const groupId of parts.damaged ?? []) {
+      this.#suspects.add(groupId);
+      this.#look(groupId);
+    }
     this.#onTick();
+    this.#seekDamage();
   }
 
   /** Gauges and counters by name. */
@@ -106,22 +118,25 @@ export class Reconciler {
     };
   }
 
-  /** A replica on this node is damaged: it is replaced by another one, which gets its records from the others. Without
-   *  others, nothing happens: what is whole is all there is. */
-  async replaceDamaged(groupId: string): Promise<void> {
-    const { controller, groups, nodeId } = this.#parts;
+  /** A replica is damaged: its node gets another one, which takes its records from the others. Without others nothing
+   *  happens: what is whole is all there is. */
+  async replaceDamaged(groupId: string, replica: ReplicaIdentity): Promise<void> {
+    const { controller } = this.#parts;
+    if (groupId === controllerGroupId) {
+      await controller.submit({ kind: "replaceControllerReplica", ...replica });
+      return;
+    }
     const place = placeOf(groupId);
-    const incarnation = groups.incarnationOf(groupId);
     const topic = place === null ? null : controller.state.topicById(place.topicId);
-    if (place === null || topic === null || incarnation === null) return;
-    if ((topic.assignments[place.partition] ?? []).length < 2) return;
-    const replica = { nodeId, incarnation };
+    const assigned = topic?.assignments[place?.partition ?? 0] ?? [];
+    if (place === null || assigned.length < 2 || !includes(assigned, replica)) return;
     await controller.submit({ kind: "replaceReplica", ...place, replica });
   }
 
   close(): void {
     this.#closed = true;
     this.#tick?.cancel();
+    this.#search?.cancel();
     this.#leaderships.close();
     for (const end of this.#ends.splice(0)) end();
   }
@@ -186,11 +201,13 @@ export class Reconciler {
   async #work(groupId: string): Promise<void> {
     const { controller, host, groups } = this.#parts;
     try {
+      if (this.#suspects.delete(groupId)) await groups.wake(groupId);
       if (this.#isGone(groupId)) {
         this.#counters.replicasRemoved += 1;
         await groups.remove(groupId);
       }
       const replica = groupId === controllerGroupId ? controller.replica : host.replica(groupId);
+      if (replica?.damaged === true) await this.replaceDamaged(groupId, replica.identity);
       if (replica?.ready === true) await this.#lead(replica);
       else await this.#wakeWhenDue(groupId);
     } catch {
@@ -335,6 +352,15 @@ export class Reconciler {
     if (controller.leads) this.#look(controllerGroupId);
     this.#leaderships.tick();
     this.#tick = world.setTimer(moving ? tickMs.moving : tickMs.atRest, () => this.#onTick());
+  }
+
+  /** A leader knows of members that have lost what they had acknowledged. Seldom: it asks every group that is led here. */
+  #seekDamage(): void {
+    const { host, world } = this.#parts;
+    for (const replica of host.led())
+      for (const { identity, damaged } of replica.progress())
+        if (damaged) void this.replaceDamaged(replica.groupId, identity);
+    this.#search = world.setTimer(damageMs, () => this.#seekDamage());
   }
 
   #lookAtUnsettled(): void {

@@ -16,7 +16,7 @@ import type {
   Transition,
 } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";
-import { raftIdOf } from "./identity.ts";
+import { nodeOf, raftIdOf } from "./identity.ts";
 import type { MembersTarget } from "./replica.ts";
 
 /** Leaves a joint configuration. */
@@ -38,9 +38,10 @@ export function changeToward(state: ConfState, target: MembersTarget): ConfChang
 /** Why no group can have these members, or null. */
 export function impossible({ voters, learners }: MembersTarget): string | null {
   if (voters.length === 0) return "at least one voter is wanted";
-  const nodes = [...voters, ...learners].map(({ nodeId }) => nodeId);
-  const twice = nodes.find((node, at) => nodes.indexOf(node) !== at);
-  return twice === undefined ? null : `node ${twice} is named twice`;
+  // A replica that takes the place of another one on its node is named beside it until it votes.
+  const replicas = [...voters, ...learners].map(raftIdOf);
+  const twice = replicas.find((id, at) => replicas.indexOf(id) !== at);
+  return twice === undefined ? null : `a replica of node ${nodeOf(twice)} is named twice`;
 }
 
 export function encodeChange({ transition, steps }: ConfChange): Uint8Array {

@@ -17,7 +17,8 @@ import { Reconciler, type OwnedGroups } from "../../src/cluster/reconciler.ts";
 import { createSlabPool } from "../../src/bytes/slab-pool.ts";
 import { createReplicaHost, type Host } from "../../src/consensus/host.ts";
 import type { Birth, Replica } from "../../src/consensus/replica.ts";
-import type { Journal } from "../../src/journal/journal.ts";
+import { entryKinds, type Journal } from "../../src/journal/journal.ts";
+import { storedRows } from "../../src/journal/memory-disk.ts";
 import { openJournal } from "../../src/journal/open-journal.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "../../src/journal/simulated-disk.ts";
 import { createCalls, type CallLane } from "../../src/transport/call-lane.ts";
@@ -124,7 +125,11 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     await introduceNode({ controller, world, nodeId, told });
     const peers = new PeerList({ world, controller, set: (list) => transport.setPeers(list) });
     const planner = new Planner({ world, controller });
-    const reconciler = new Reconciler({ world, controller, host, groups: this, nodeId });
+    const damaged = [...journal.replicas()]
+      .filter((replica) => replica.damage.length > 0)
+      .map(({ groupId }) => groupId);
+    const groups = { groups: this, damaged: damaged.filter((one) => one !== "controller") };
+    const reconciler = new Reconciler({ world, controller, host, nodeId, ...groups });
     const members = new MemberService({ world, controller, nodeId, reachable });
     const movers = { planner, reconciler, peers };
     this.#life = { journal, host, transport, calls, controller, members, ...movers };
@@ -142,6 +147,16 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     this.machines.clear();
     this.#cluster.network.kill(this.nodeId);
     this.#disk = this.#disk.crash({ kind: "power" });
+  }
+
+  /** The process ends, and a bit flips in an entry of the group that it had stored. */
+  crashAndDamage(groupId: string): void {
+    const number = [...this.#journal!.replicas()].find((one) => one.groupId === groupId)!.replica;
+    this.crash();
+    for (const [file, stored] of this.#disk.platter)
+      for (const { lsn, replica, kind } of storedRows(stored))
+        if (replica === number && kind === entryKinds.command && this.#disk.flip(file, lsn)) return;
+    throw new Error(`Node ${this.nodeId} stored no entry of ${groupId}`);
   }
 
   onPacket(packet: InPacket): void {

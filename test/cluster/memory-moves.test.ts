@@ -84,11 +84,49 @@ test("a replica that was damaged is replaced on its node, and has everything aga
   const group = `${await cluster.topic("a")}/0`;
   await cluster.say(group, "one");
   const damaged = cluster.living.find((node) => node !== cluster.leaderOf(group))!;
-  await cluster.world.until(damaged.life.reconciler.replaceDamaged(group));
+  await cluster.world.until(
+    damaged.life.reconciler.replaceDamaged(group, { nodeId: damaged.nodeId, incarnation: 1 }),
+  );
   await cluster.eventually("another incarnation", () => (damaged.incarnationOf(group) ?? 1) > 1);
   await cluster.members("1 2 3", group);
   await cluster.eventually("its words", () => cluster.heard(damaged, group).join() === "one");
   await cluster.eventually("settled", () => cluster.any.state.unsettled === 0);
+});
+
+test("a node whose stored entries are damaged gets a fresh replica, and everything from the others", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await cluster.members("1 2 3");
+  const group = `${await cluster.topic("a")}/0`;
+  for (const word of ["one", "two"]) await cluster.say(group, word);
+  const node = cluster.living.find((one) => one !== cluster.leaderOf(group))!;
+  await cluster.eventually("its words", () => cluster.heard(node, group).length === 2);
+  node.crashAndDamage(group);
+  await cluster.world.until(node.start());
+  await cluster.eventually("another incarnation", () => (node.incarnationOf(group) ?? 1) > 1);
+  await cluster.members("1 2 3", group);
+  await cluster.eventually("its words", () => cluster.heard(node, group).join() === "one,two");
+});
+
+test("a node whose copy of the metadata is damaged gets another one, and three go on voting", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await cluster.members("1 2 3");
+  await cluster.topic("a");
+  const node = cluster.living.find((one) => one !== cluster.leaderOf("controller"))!;
+  await cluster.agreed();
+  node.crashAndDamage("controller");
+  await cluster.world.until(node.start(), 90_000);
+  expect(node.state.topic("a")).not.toBeNull();
+  const { controllerIncarnation } = cluster.any.state.nodes.get(node.nodeId)!;
+  expect(node.incarnationOf("controller")).toBe(controllerIncarnation);
+  expect(controllerIncarnation).toBeGreaterThan(3);
+  await cluster.members("1 2 3");
+  const leader = cluster.leaderOf("controller")!;
+  const voters = () =>
+    leader.controller.replica.members.voters.some(
+      ({ nodeId, incarnation }) => nodeId === node.nodeId && incarnation === controllerIncarnation,
+    );
+  await cluster.eventually("the new one votes", voters);
+  await cluster.agreed();
 });
 
 test("a node that was away while the log was cut hears of everything that changed", async () => {
