@@ -1,5 +1,5 @@
 // When replicas that lost their leader campaign: the first of a group after a random 0-150 ms, the second 150 ms later,
-// and so on; a bounded number a turn.
+// and so on, or longer when they are many; a bounded number a turn.
 //
 // After a node died, thousands of replicas on each of the others have no leader at the same moment. If all campaigned at
 // once they would stall the loop, and if both that are left of a group did so within a round trip and a flush they would
@@ -10,8 +10,11 @@
 
 import { crc32c } from "../bytes/crc32c.ts";
 
-/** The wait is drawn from [rank * this, (rank + 1) * this), ms. */
+/** The wait is drawn from [rank * spread, (rank + 1) * spread), ms; a spread is at least this. */
 export const campaignSpreadMs = 150;
+/** What an election costs the nodes of a group together, ms: the spread of many is as long as they take. Were it shorter,
+ *  the second of each group would campaign while the first one's election still waits for its turn. */
+const electionMs = 0.3;
 /** Where replica `own` stands in the order of a group's `candidates`, from 0; they ascend, and hold `own`. */
 export function campaignRank(groupId: string, own: number, candidates: readonly number[]): number {
   const { length } = candidates;
@@ -39,11 +42,11 @@ export class CampaignPace<T> {
     return this.#slotOf.size;
   }
 
-  /** Waits for its turn; one that waits already keeps its time. */
-  add(waiting: T, nowMs: number, rank = 0): void {
+  /** Waits for its turn; one that waits already keeps its time. `among`: replicas that lost their leaders together. */
+  add(waiting: T, nowMs: number, { rank, among }: { rank: number; among: number }): void {
     if (this.#slotOf.has(waiting)) return;
-    const waitMs = (rank + this.#random()) * campaignSpreadMs;
-    const slot = Math.ceil((nowMs + waitMs) / slotMs);
+    const spreadMs = Math.max(campaignSpreadMs, among * electionMs);
+    const slot = Math.ceil((nowMs + (rank + this.#random()) * spreadMs) / slotMs);
     this.#slotOf.set(waiting, slot);
     let slots = this.#slots.get(slot);
     if (slots === undefined) {

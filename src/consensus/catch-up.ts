@@ -1,18 +1,23 @@
 // Entries for followers that are behind what the window holds: read from the journal, within a budget for the node.
 //
 //   the core asks --> cached? ---------------------------> page at once
-//                 --> disk: "unavailable", a read begins --> entriesFetched() --> the core asks again --> page
-//                           over the budget: waits its turn
+//                 --> disk: "unavailable", a read begins --> entriesFetched() --> the core asks again --> page --> bulk lane
+//                           over the budget: waits its turn <------------------------------------------- its bytes left
 //
-// Promise: at most readsMax reads are under way on this node, of 1 MiB each (one entry, should it be larger); a page that
-// nobody fetched, because the core changed its mind, is given back. A read that fails is told too: the core asks again
-// with the next sign of life. Left to others: how fast pages leave (the core's window, the bulk lane).
+// Promise: at most readsMax reads are under way on this node, of 1 MiB each (one entry, should it be larger), and none for
+// a node toward which bytesMax wait in the bulk lane; so catching up takes a bounded amount of memory and of the
+// connection, however many replicas are behind. A page that nobody fetched, because the core changed its mind, is given
+// back. A read that fails is told too: the core asks again with the next sign of life. Left to others: the bulk lane.
 
 import type { Journal, ReadResult } from "../journal/journal.ts";
 import { logIndex, type ReplicaNumber } from "../quantities.ts";
+import { nodeOf } from "./identity.ts";
 
-/** Disk reads for followers at a time: two overlap reading with sending, more would only take memory. */
+/** Disk reads for followers at a time: a few overlap reading with sending, more would only take memory. */
 const readsMax = 4;
+const pageBytesMax = 1024 * 1024;
+/** Toward one node, read or waiting in the lane: enough to fill a connection of 1 Gbit/s and 30 ms. */
+const bytesMax = 4 * pageBytesMax;
 
 export interface EntriesWanted {
   readonly replica: ReplicaNumber;
@@ -23,10 +28,18 @@ export interface EntriesWanted {
   readonly to: number;
 }
 
+interface Waiting {
+  readonly node: number;
+  /** Must not reject. */
+  readonly read: () => Promise<void>;
+}
+
 /** The node's budget. */
 export class CatchUp {
   #reading = 0;
-  readonly #waiting: (() => Promise<void>)[] = [];
+  /** Toward each node: bytes in the lane, and a page for each read. */
+  readonly #bytes = new Map<number, number>();
+  #waiting: Waiting[] = [];
 
   get waiting(): number {
     return this.#waiting.length;
@@ -36,18 +49,43 @@ export class CatchUp {
     return this.#reading;
   }
 
-  /** Runs the read when its turn has come. It must not reject. */
-  run(read: () => Promise<void>): void {
-    if (this.#reading < readsMax) void this.#run(read);
-    else this.#waiting.push(read);
+  /** Runs a read for a follower on the node when its turn has come. */
+  run(node: number, read: () => Promise<void>): void {
+    this.#waiting.push({ node, read });
+    this.#next();
   }
 
-  async #run(read: () => Promise<void>): Promise<void> {
+  /** Bytes enter the lane toward the node; to be called once when they have left it. */
+  sending(node: number, bytes: number): () => void {
+    this.#add(node, bytes);
+    return () => {
+      this.#add(node, -bytes);
+      this.#next();
+    };
+  }
+
+  #next(): void {
+    while (this.#reading < readsMax) {
+      const at = this.#waiting.findIndex(({ node }) => (this.#bytes.get(node) ?? 0) < bytesMax);
+      if (at === -1) return;
+      const [next] = this.#waiting.splice(at, 1);
+      void this.#read(next);
+    }
+  }
+
+  async #read({ node, read }: Waiting): Promise<void> {
     this.#reading += 1;
+    this.#add(node, pageBytesMax);
     await read();
     this.#reading -= 1;
-    const next = this.#waiting.shift();
-    if (next !== undefined) void this.#run(next);
+    this.#add(node, -pageBytesMax);
+    this.#next();
+  }
+
+  #add(node: number, bytes: number): void {
+    const total = (this.#bytes.get(node) ?? 0) + bytes;
+    if (total === 0) this.#bytes.delete(node);
+    else this.#bytes.set(node, total);
   }
 }
 
@@ -84,7 +122,7 @@ export class CatchUpReads {
     }
     const cached = this.#journal.readCached(requestOf(wanted));
     if (cached !== null) return cached;
-    this.#catchUp.run(() => this.#fetch(wanted));
+    this.#catchUp.run(nodeOf(wanted.to), () => this.#fetch(wanted));
     return "unavailable";
   }
 

@@ -9,7 +9,7 @@
 // a role means to callers (hosted-replica.ts), the log (durable-log.ts), lanes (outbox.ts).
 
 import { isStorageThread, RaftBug } from "../../raft/index.ts";
-import type { Message, OwnEntry, ReadState } from "../../raft/types.ts";
+import type { Message, OwnEntry, ReadState, Snapshot } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";
 import { logIndex, offset, type LogIndex, type ReplicaNumber } from "../quantities.ts";
 import { CatchUpReads } from "./catch-up.ts";
@@ -17,6 +17,7 @@ import { CoreRun } from "./core-run.ts";
 import type { DurableLog } from "./durable-log.ts";
 import { replicaOf } from "./identity.ts";
 import { leaveJoint } from "./membership-change.ts";
+import type { Installation } from "./partition-snapshot.ts";
 import { changePayload, noopPayload, type Payload } from "./payload.ts";
 import { nothingRecovered, readRecovered, type RecoveredEntries } from "./recovered-entries.ts";
 import type { ReplicaContext } from "./replica-context.ts";
@@ -24,6 +25,8 @@ import { SnapshotSource } from "./snapshot-source.ts";
 import type { WriteUnderWay } from "./writes-under-way.ts";
 
 const seedRange = 2 ** 31;
+/** Snapshots on their way from this node at a time: each is one fold's whole state in memory. */
+const snapshotsMax = 8;
 
 export interface DriverParts {
   readonly context: ReplicaContext;
@@ -130,16 +133,15 @@ export class CoreDriver {
 
   onDurable(write: WriteUnderWay): void {
     const run = this.#run;
-    if (run === null) {
-      this.#parts.onSettled();
+    if (run === null || write.run !== run) {
+      if (run === null) this.#parts.onSettled();
       return;
     }
-    if (write.installs !== null) {
-      this.#parts.context.counters.snapshotsInstalled += 1;
-      this.#parts.log.installed(write.installs);
-      this.#parts.onApplied();
-    }
-    this.guarded(() => this.#deliver(run, write.responses));
+    this.guarded(() => {
+      if (write.installs !== null) this.#installed(write.installs);
+      this.#deliver(run, write.responses);
+    });
+    if (this.#run !== run) return;
     if (write.last !== null) this.#parts.onFlushed(write.last);
     this.#parts.changed();
   }
@@ -148,14 +150,20 @@ export class CoreDriver {
    *  the next core begins from the journal's state. */
   onFailed(write: WriteUnderWay, reason: unknown): void {
     const run = this.#run;
-    if (run === null) {
-      this.#parts.onSettled();
+    if (run === null || write.run !== run) {
+      if (run === null) this.#parts.onSettled();
       return;
     }
     this.guarded(() => this.#applyOnly(run));
     if (this.#run !== run) return;
     const { log, onFailed } = this.#parts;
     onFailed(write.first ?? logIndex(log.positions.commitIndex + 1), asFault(reason));
+  }
+
+  #installed(installs: Installation): void {
+    this.#parts.context.counters.snapshotsInstalled += 1;
+    this.#parts.log.installed(installs);
+    this.#parts.onApplied();
   }
 
   async #startWith(reading: Promise<RecoveredEntries>): Promise<void> {
@@ -190,7 +198,7 @@ export class CoreDriver {
       reads: new CatchUpReads(catchUp, journal, (to) =>
         this.inTurn(({ node }) => node.entriesFetched(to)),
       ),
-      snapshot: () => this.#snapshots.take(),
+      snapshot: () => this.#takeSnapshot(),
       ownData: (entry) => this.#ownData(entry),
     });
     this.#run = run;
@@ -199,6 +207,11 @@ export class CoreDriver {
     onStarted(run);
     changed();
     return run;
+  }
+
+  #takeSnapshot(): Snapshot | "unavailable" {
+    const { snapshotsUnderWay } = this.#parts.context.counters;
+    return snapshotsUnderWay < snapshotsMax ? this.#snapshots.take() : "unavailable";
   }
 
   #ownData({ type }: OwnEntry): Payload {
@@ -274,14 +287,19 @@ export class CoreDriver {
   #sendSnapshot(message: Message<Payload>): void {
     const { context, groupId } = this.#parts;
     const { to } = message;
-    context.counters.snapshotsSent += 1;
+    const { counters } = context;
+    counters.snapshotsSent += 1;
+    counters.snapshotsUnderWay += 1;
     let left = true;
-    const gone = (): void =>
+    const gone = (): void => {
+      counters.snapshotsUnderWay -= 1;
       this.inTurn(({ node }) => node.reportSnapshot(to, left ? "finished" : "failed"));
+    };
     left = context.outbox.sendSnapshot(groupId, message, gone);
   }
 
   #halt(thrown: unknown): void {
+    if (process.env.DBG) console.log("HALT", this.#parts.groupId, this.#parts.raftId, thrown);
     const { groupId, onHalted } = this.#parts;
     if (!(thrown instanceof RaftBug)) {
       if (!(thrown instanceof Fault)) throw thrown;

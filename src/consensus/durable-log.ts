@@ -94,7 +94,7 @@ export class DurableLog {
     const counts = hardState !== null && (hardState.term !== term || hardState.vote !== vote);
     if (hardState !== null) this.#hardState = hardState;
     if (entries.length > 0 || installs !== null || counts) {
-      this.#write({ entries, hardState, installs, responses });
+      this.#write({ entries, hardState, installs, responses, run });
       return nothing;
     }
     if (hardState !== null) this.writes.noteCommit({ replica: this.#parts.number, hardState });
@@ -165,9 +165,10 @@ export class DurableLog {
     readonly hardState: HardState | null;
     readonly installs: Installation | null;
     readonly responses: readonly Message<Payload>[];
+    readonly run: CoreRun;
   }): void {
     const { context, number: replica } = this.#parts;
-    const { hardState, installs, responses } = parts;
+    const { hardState, installs, responses, run } = parts;
     const entries = parts.entries.map((entry) => toLogEntry(entry)!);
     const write = {
       replica,
@@ -177,7 +178,7 @@ export class DurableLog {
       ...(installs === null ? {} : writeOf(installs)),
     };
     if (entries.length > 0) context.schedule.wrote(replica, entries);
-    const { bytes } = this.writes.enqueue(write, { responses, installs });
+    const { bytes } = this.writes.enqueue(write, { responses, installs, run });
     context.undurable.bytes += bytes;
   }
 

@@ -103,13 +103,14 @@ export class Host implements ReplicaHost {
     );
     this.#journal = journal;
     this.#incarnation = options.incarnation ?? 1;
+    const catchUp = new CatchUp();
     this.#context = {
       world,
       journal,
       admission: new Admission(journal),
       schedule: new SnapshotSchedule(),
-      outbox: new Outbox(options.transport ?? null),
-      catchUp: new CatchUp(),
+      outbox: new Outbox(options.transport ?? null, catchUp),
+      catchUp,
       nodeId,
       vigil: transport === undefined ? null : this.#keepVigil({ ...options, transport }),
       undurable: { bytes: 0 },
@@ -118,6 +119,7 @@ export class Host implements ReplicaHost {
         leadershipsLost: 0,
         messagesIgnored: 0,
         snapshotsSent: 0,
+        snapshotsUnderWay: 0,
         snapshotsInstalled: 0,
       },
       changed: (replica) => this.#onChanged(replica),

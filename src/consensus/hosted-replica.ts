@@ -403,7 +403,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (this.#ended !== null) return;
     this.#ended = fault;
     this.#log.feed.stop(fault);
-    this.#lose(logIndex(this.commitIndex + 1), fault);
+    this.#lose(this.#undecided(), fault);
     this.#waiters.failed(fault);
     this.#barriers.failed(refusalOf(fault));
   }
@@ -515,7 +515,12 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#ready = false;
     this.#log.starts.lost(refusal);
     this.#membership.lost(refusal);
-    this.#machine.onLost(logIndex(this.commitIndex + 1), refusal);
+    this.#machine.onLost(this.#undecided(), refusal);
+  }
+
+  /** The first entry that may still be lost. A leader's snapshot may have taken the machine beyond what is committed. */
+  #undecided(): LogIndex {
+    return logIndex(Math.max(this.commitIndex, this.#log.feed.applied) + 1);
   }
 
   #becomeReady(): void {

@@ -8,7 +8,8 @@
 // (false), so that the leader probes instead of waiting. Left to others: lanes themselves (transport).
 
 import type { Message, MessageType } from "../../raft/types.ts";
-import type { Lane, Transport } from "../transport/transport.ts";
+import type { Lane, OutPacket, Transport } from "../transport/transport.ts";
+import type { CatchUp } from "./catch-up.ts";
 import { nodeOf } from "./identity.ts";
 import { encodeMessage } from "./message-codec.ts";
 import type { Payload } from "./payload.ts";
@@ -18,16 +19,20 @@ const appendLane: ReadonlySet<MessageType> = new Set(["MsgApp", "MsgAppResp"]);
 
 export class Outbox {
   readonly #transport: Transport | null;
+  readonly #catchUp: CatchUp;
   readonly counters = { sent: 0, dropped: 0 };
 
-  constructor(transport: Transport | null) {
+  constructor(transport: Transport | null, catchUp: CatchUp) {
     this.#transport = transport;
+    this.#catchUp = catchUp;
   }
 
   /** False: it did not leave. `catchingUp`: an append goes by the bulk lane. */
   send(groupId: string, message: Message<Payload>, catchingUp: boolean): boolean {
     const packet = encodeMessage(groupId, message);
-    return this.#send(nodeOf(message.to), laneOf(message, catchingUp), packet);
+    const node = nodeOf(message.to);
+    const lane = laneOf(message, catchingUp);
+    return this.#send(node, lane, lane === "bulk" ? this.#counted(node, packet) : packet);
   }
 
   /** Goes ahead of the first entry, in the same lane. */
@@ -42,7 +47,19 @@ export class Outbox {
     return this.#send(nodeOf(message.to), "bulk", packet);
   }
 
-  #send(node: number, lane: Lane, packet: ReturnType<typeof encodeMessage>): boolean {
+  #counted(node: number, packet: OutPacket): OutPacket {
+    const bytes = packet.body.reduce((sum, part) => sum + part.length, 0);
+    const left = this.#catchUp.sending(node, bytes);
+    return {
+      ...packet,
+      release() {
+        packet.release?.();
+        left();
+      },
+    };
+  }
+
+  #send(node: number, lane: Lane, packet: OutPacket): boolean {
     const left = this.#transport?.send(node, lane, packet) ?? false;
     if (this.#transport === null) packet.release?.();
     if (left) this.counters.sent += 1;

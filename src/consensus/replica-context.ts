@@ -36,5 +36,6 @@ export interface ReplicaCounters {
   leadershipsLost: number;
   messagesIgnored: number;
   snapshotsSent: number;
+  snapshotsUnderWay: number;
   snapshotsInstalled: number;
 }

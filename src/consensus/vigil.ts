@@ -132,10 +132,11 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
 
   #onLeaderGone(groupIds: readonly string[]): void {
     const nowMs = this.#options.world.monotonic();
+    const among = groupIds.length;
     for (const groupId of groupIds) {
       const replica = this.#options.open(groupId);
       const rank = replica?.leaderGone() ?? null;
-      if (rank !== null) this.#pace.add(replica!, nowMs, rank);
+      if (rank !== null) this.#pace.add(replica!, nowMs, { rank, among });
     }
     this.#planCampaigns();
   }

@@ -8,6 +8,7 @@
 import type { Message } from "../../raft/types.ts";
 import type { HardState, Journal, ReplicaWrite } from "../journal/journal.ts";
 import type { LogIndex, ReplicaNumber, Term } from "../quantities.ts";
+import type { CoreRun } from "./core-run.ts";
 import type { Installation } from "./partition-snapshot.ts";
 import type { Payload } from "./payload.ts";
 
@@ -19,6 +20,8 @@ export interface WriteUnderWay {
   readonly last: { readonly index: LogIndex; readonly term: Term } | null;
   /** A leader's snapshot. */
   readonly installs: Installation | null;
+  /** Whose work it is: when its outcome comes, another may be running. */
+  readonly run: CoreRun;
   /** Bytes of its batches. */
   readonly bytes: number;
 }
@@ -48,9 +51,8 @@ export class WritesUnderWay {
   /** Queues entries, a term, a vote, a leader's snapshot; exactly one event follows, never within this call. */
   enqueue(
     write: ReplicaWrite,
-    rests: {
+    rests: Pick<WriteUnderWay, "installs" | "run"> & {
       readonly responses: readonly Message<Payload>[];
-      readonly installs: Installation | null;
     },
   ): WriteUnderWay {
     const { entries = [] } = write;
@@ -62,6 +64,7 @@ export class WritesUnderWay {
       first: last === undefined ? null : entries[0].index,
       last: last === undefined ? null : { index: last.index, term: last.term },
       installs: rests.installs,
+      run: rests.run,
       bytes,
     };
     this.#awaited.push(underWay);

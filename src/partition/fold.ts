@@ -71,7 +71,7 @@ export class PartitionFold {
     return pack(state);
   }
 
-  /** Fills an empty fold. Throws storage_damaged for a snapshot of a newer version. */
+  /** Becomes what the snapshot says, whatever it was before. Throws storage_damaged for a snapshot of a newer version. */
   restore(bytes: Uint8Array): void {
     const state = unpack(bytes) as FoldSnapshot;
     if (state.v !== snapshotVersion) {

@@ -117,6 +117,9 @@ export class KeyTable {
   /** Rebuilds an empty table from columns(). */
   restore(columns: { readonly hashes: Uint8Array; readonly numbers: Float64Array }): void {
     const count = columns.numbers.length / numbersPerSlot;
+    this.#positions.clear();
+    this.#head = 0;
+    this.#tail = 0;
     this.#grow(Math.max(16, count));
     this.#hashes.set(columns.hashes);
     this.#numbers.set(columns.numbers);

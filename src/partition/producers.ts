@@ -154,6 +154,7 @@ export class ProducerTable {
   /** Rebuilds an empty table from columns(). */
   restore(columns: { readonly producers: Float64Array; readonly batches: Float64Array }): void {
     const { producers, batches } = columns;
+    this.#states.clear();
     let at = 0;
     for (let i = 0; i < producers.length; i += 4) {
       const kept: WrittenBatch<never>[] = [];
