@@ -3,6 +3,7 @@
 // Promise: every name that is printed has a HELP and a TYPE, out of one table (metric-rows.ts). Cost: one map look-up and
 // a few additions a request.
 
+import type { GroupNumbers } from "../../src/broker/broker.ts";
 import { metricRows, type MetricRow } from "../contract/metric-rows.ts";
 import type { Services } from "./services.ts";
 
@@ -79,11 +80,33 @@ export function metricsPage(services: Services): string {
   for (const [name, value] of Object.entries(broker.metrics())) {
     appendLine(lines, `rivulet_${name}`, `rivulet_${name} ${value}`);
   }
+  for (const [name, line] of groupLines(broker.groups())) appendLine(lines, name, line);
   const blocks = [...lines].map(([name, samples]) => {
     const { help, type } = metricRows[name] ?? undescribed(name);
     return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.join("\n")}\n`;
   });
   return blocks.join("");
+}
+
+/** Sample lines of the replicas on this node, one a group, and one a group and member. */
+function* groupLines(groups: readonly GroupNumbers[]): Generator<[name: string, line: string]> {
+  for (const { group, lags, ...row } of groups) {
+    const values: Readonly<Record<string, number>> = {
+      leads: row.leads ? 1 : 0,
+      leader: row.leader,
+      term: row.term,
+      uncommitted_entries: row.uncommittedEntries,
+      unapplied_entries: row.unappliedEntries,
+    };
+    for (const [value, number] of Object.entries(values)) {
+      const name = `rivulet_group_${value}`;
+      yield [name, `${name}{group="${group}"} ${number}`];
+    }
+    for (const { nodeId, entries } of lags) {
+      const name = "rivulet_group_lag_entries";
+      yield [name, `${name}{group="${group}",node="${nodeId}"} ${entries}`];
+    }
+  }
 }
 
 /** A name that the table lacks is still told; the tests fail on it. */

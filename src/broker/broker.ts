@@ -238,6 +238,22 @@ export interface GroupStatus {
   readonly members: readonly GroupMember[];
 }
 
+/** One Raft group of which a replica is open on this node, in numbers. */
+export interface GroupNumbers {
+  /** "controller", or topic and partition: "orders-0". */
+  readonly group: string;
+  readonly leads: boolean;
+  /** Node id of the leader, 0 when unknown. */
+  readonly leader: number;
+  readonly term: number;
+  /** Log entries here that are not committed yet. */
+  readonly uncommittedEntries: number;
+  /** Committed entries that this node's fold has not applied yet. */
+  readonly unappliedEntries: number;
+  /** Of the other members, as this node knows them when it leads; else none. */
+  readonly lags: readonly { readonly nodeId: number; readonly entries: number }[];
+}
+
 export interface PartitionStatus extends GroupStatus {
   readonly topic: string;
   readonly partition: number;
@@ -396,6 +412,8 @@ export interface Broker {
     options?: { readonly force?: boolean },
   ): Promise<{ readonly ok: true; readonly state: "draining" | "removed" } | Refusal>;
 
+  /** Groups whose replicas are open here, the controller first, at most limits.listPageMax. Cost: one object each. */
+  groups(): readonly GroupNumbers[];
   status(): BrokerStatus;
   metrics(): Readonly<Record<string, number>>;
   /** Stops taking appends, drains, closes. Idempotent. */

@@ -71,6 +71,8 @@ export interface Seat {
   readonly calls: Calls;
   /** Whether packets reach the node now. */
   readonly reachable: (nodeId: number) => boolean;
+  /** Of the peer port, under the names that /metrics shows. */
+  readonly metrics?: () => Readonly<Record<string, number>>;
   /** Asked when the controller has no leader: why this node may be cut off, in words; null: nothing is known. */
   readonly trouble?: () => string | null;
   /** How the controller's replica of a node that has just joined begins; left out: it is there, or this is the first. */
@@ -196,6 +198,7 @@ async function build(
     cluster,
     members,
     movers,
+    peerMetrics: () => seat?.metrics?.() ?? {},
     trouble: () => seat?.trouble?.() ?? null,
     routed,
     room,

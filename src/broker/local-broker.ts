@@ -27,6 +27,7 @@ import type { FenceChange, Fences } from "./fences.ts";
 import type { Fetching } from "./fetch.ts";
 import type { KeyCounts } from "./key-counts.ts";
 import type { Offsets, WantedOffset } from "./offsets.ts";
+import { groupNumbers } from "./group-numbers.ts";
 import { hostMetricNames, journalMetricNames, renamed } from "./metrics.ts";
 import { unknownTopic } from "./partition-slot.ts";
 import type { Producing } from "./produce.ts";
@@ -55,6 +56,8 @@ export interface BrokerParts {
   readonly members: MemberService;
   /** What moves replicas in a cluster; none on a node alone. */
   readonly movers: readonly { close(): void; metrics?(): Readonly<Record<string, number>> }[];
+  /** Of the peer port, under the names that /metrics shows. */
+  readonly peerMetrics: () => Readonly<Record<string, number>>;
   /** Asked when the controller has no leader: what else is known of why; null: nothing. */
   readonly trouble: () => string | null;
   /** null: this node is alone. */
@@ -229,6 +232,10 @@ export class LocalBroker implements Broker {
     return this.#parts.retention.run();
   }
 
+  groups(): ReturnType<Broker["groups"]> {
+    return groupNumbers(this.#parts.host, this.#parts.topics);
+  }
+
   status(): BrokerStatus {
     const { controller, topics, world, nodeId, version } = this.#parts;
     const reason = this.#unready();
@@ -265,6 +272,7 @@ export class LocalBroker implements Broker {
       ...renamed(journal.metrics(), journalMetricNames),
       ...renamed(host.metrics(), hostMetricNames),
       ...routed?.metrics(),
+      ...this.#parts.peerMetrics(),
       ...Object.assign({}, ...movers.map((mover) => mover.metrics?.())),
     };
   }

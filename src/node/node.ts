@@ -217,7 +217,12 @@ function seatOf(peers: PeerSide, host: ReplicaHost, identity: Identity): Seat {
   const reachable: Seat["reachable"] = (other) =>
     transport.links().some(({ nodeId, connected }) => nodeId === other && connected);
   const isFirst = identity.nodeId === 1;
-  const seat: Seat = { calls, reachable, trouble: () => peers.trouble };
+  const seat: Seat = {
+    calls,
+    reachable,
+    trouble: () => peers.trouble,
+    metrics: () => peers.metrics(),
+  };
   if (isFirst || host.groupIds().includes("controller")) return seat;
   return { ...seat, birth: { incarnation: identity.controllerIncarnation, voters: [] } };
 }

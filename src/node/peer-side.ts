@@ -10,6 +10,7 @@ import type { CallLane } from "../transport/call-lane.ts";
 import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transport/transport.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Change, ClusterState } from "../cluster/cluster-state.ts";
+import { renamed } from "../broker/metrics.ts";
 import { peersOf } from "../cluster/member-service.ts";
 import { refuse, type Fault, type Refusal } from "../errors.ts";
 import type { World } from "../world.ts";
@@ -26,6 +27,24 @@ export interface PeerSideNeeds {
   /** null: nothing is remembered on disk. */
   readonly dir: string | null;
 }
+
+/** The transport's and the calls' own names -> ours. `_total` marks what only grows. */
+export const peerMetricNames = {
+  packets_sent: "peer_packets_sent_total",
+  packets_received: "peer_packets_received_total",
+  bytes_sent: "peer_bytes_sent_total",
+  bytes_received: "peer_bytes_received_total",
+  lanes_broken: "peer_lanes_broken_total",
+  links: "peers",
+  links_connected: "peers_connected",
+  queued_bytes: "peer_queued_bytes",
+  append_stalled_ms: "peer_append_stalled_ms",
+  calls_made: "peer_calls_made_total",
+  calls_failed: "peer_calls_failed_total",
+  calls_served: "peer_calls_served_total",
+  calls_refused: "peer_calls_refused_total",
+  calls_outgoing: "peer_calls_under_way",
+} as const;
 
 /** What this side needs of the broker, which comes later. */
 export interface Owner {
@@ -77,6 +96,18 @@ export class PeerSide {
     for (const [peerId, { message }] of this.#refusals)
       return `node ${peerId} refuses this node: ${message}`;
     return null;
+  }
+
+  /** Under the names that /metrics shows. */
+  metrics(): Readonly<Record<string, number>> {
+    const links = this.transport.links();
+    const stalled = Math.max(0, ...links.map(({ appendStalledMs }) => appendStalledMs));
+    const numbers = {
+      ...this.transport.metrics(),
+      ...this.calls.metrics(),
+      append_stalled_ms: stalled,
+    };
+    return renamed(numbers, peerMetricNames);
   }
 
   /** Opens the peer port; from now on packets come in. */
