@@ -11,6 +11,7 @@
 //
 // Partitions open on first use, so that a start costs the same with one of them and with thousands.
 
+import { placeOf } from "../cluster/birth.ts";
 import { parseBrokerSettings, type BrokerSettings } from "../cluster/broker-settings.ts";
 import type { Change } from "../cluster/cluster-state.ts";
 import type { NodeTold } from "../cluster/commands.ts";
@@ -179,7 +180,14 @@ async function build(
       ? []
       : [
           new Planner({ world, controller }),
-          new Reconciler({ world, controller, host, groups: routed, nodeId }),
+          new Reconciler({
+            world,
+            controller,
+            host,
+            groups: routed,
+            nodeId,
+            damaged: damagedPartitions(journal),
+          }),
         ];
   const broker = new LocalBroker({
     world,
@@ -207,6 +215,12 @@ async function build(
     version,
   });
   return { broker, controller, cluster };
+}
+
+/** Partition groups with damaged rows on this disk: replaced from the others. */
+function damagedPartitions(journal: Journal): readonly string[] {
+  const damaged = [...journal.replicas()].filter(({ damage }) => damage.length > 0);
+  return damaged.map(({ groupId }) => groupId).filter((groupId) => placeOf(groupId) !== null);
 }
 
 function openReadModel(
