@@ -10,6 +10,7 @@ import { startNode, type RunningNode } from "../node/node.ts";
 import type { FolderHeld } from "../node/storage.ts";
 import type { PeerOptions } from "../node/peering.ts";
 import { stopWish } from "../node/process.ts";
+import { Fault } from "../errors.ts";
 import { optionTable, type Option } from "../options.ts";
 import { nearestName } from "../cluster/nearest-name.ts";
 import { version } from "../version.ts";
@@ -41,7 +42,7 @@ export async function start(call: Call): Promise<number> {
     log.write("info", "Stopped before it was ready", { why: node.why });
     return 0;
   }
-  await tellReady(call, node);
+  await tellReady(call, node, peer);
   const { url, startMs } = node;
   const readyMs = Math.round(startMs);
   log.write("info", "Ready", { url, data: resolve(options.data), readyMs, pid: process.pid });
@@ -120,8 +121,23 @@ async function startOrExplain(
     if ("heldBy" in node) throw folderHeld(data, node);
     return node;
   } catch (fault) {
-    throw (await portTaken(address, fault)) ?? fault;
+    throw (await peerPortTaken(peer, fault)) ?? (await portTaken(address, fault)) ?? fault;
   }
+}
+
+/** The peer port is bound before the other one, and its fault says so by its cause. */
+async function peerPortTaken(peer: PeerOptions | null, fault: unknown): Promise<Failure | null> {
+  const cause = fault instanceof Fault ? fault.cause : null;
+  const code = cause instanceof Error && "code" in cause ? cause.code : null;
+  if (peer === null || code !== "EADDRINUSE") return null;
+  const { host, port } = peer.listen;
+  const { portOwner } = await import("../node/port-owner.ts");
+  const owner = (await portOwner(host, port)) ?? "another process";
+  return new Failure(
+    `Peer port ${port} of ${host} is taken by ${owner}.\n` +
+      `Give this node one of its own: --peer ${host}:PORT`,
+    { cause: fault },
+  );
 }
 
 function folderHeld(data: string, { heldBy }: FolderHeld): Failure {
@@ -155,7 +171,11 @@ async function portTaken(address: Address, fault: unknown): Promise<Failure | nu
 }
 
 /** What a person needs next, or one JSON object for a program that waits for it. */
-async function tellReady({ options, terminal }: Call, node: RunningNode): Promise<void> {
+async function tellReady(
+  { options, terminal }: Call,
+  node: RunningNode,
+  peer: PeerOptions | null,
+): Promise<void> {
   const data = resolve(options.data);
   const { durability } = options;
   const { url } = node;
@@ -187,6 +207,7 @@ async function tellReady({ options, terminal }: Call, node: RunningNode): Promis
       `  Data        ${data}`,
       ...(configFile === null ? [] : [`  Config      ${configFile}`]),
       `  Durability  ${durability} (${meaning})`,
+      ...(peer === null ? [] : clusterLines(node, peer)),
       "",
       "Write a record:",
       `  curl ${url}/v1/topics/greetings/records -H 'content-type: text/plain' -d 'hello'`,
@@ -196,6 +217,16 @@ async function tellReady({ options, terminal }: Call, node: RunningNode): Promis
       "",
     ].join("\n"),
   );
+}
+
+/** Where this node stands among the others, and how to add one. */
+function clusterLines({ broker, url }: RunningNode, { listen }: PeerOptions): readonly string[] {
+  const { nodeId, clusterId } = broker.status();
+  return [
+    `  Node        ${nodeId} of cluster ${clusterId}`,
+    `  Peers       ${listen.host}:${listen.port}`,
+    `  Add a node  rivulet cluster add --url ${url}`,
+  ];
 }
 
 async function stop(
