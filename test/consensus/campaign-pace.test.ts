@@ -11,7 +11,7 @@ import {
 describe("campaigns", () => {
   test("come within the spread, each once, and no more than a turn takes", () => {
     const pace = new CampaignPace<number>(Math.random);
-    for (let i = 0; i < 5_000; i += 1) pace.add(i, 1_000);
+    for (let i = 0; i < 5_000; i += 1) pace.add(i, 1_000, { rank: 0, among: 500 });
     const seen = new Set<number>();
     let now = 1_000;
     while (pace.size > 0) {
@@ -28,6 +28,20 @@ describe("campaigns", () => {
     expect(seen.size).toBe(5_000);
     expect(now).toBeLessThanOrEqual(1_000 + campaignSpreadMs + 10);
     expect(pace.waitMs(now)).toBeNull();
+  });
+
+  test("of many are spread over as long as their elections take, the second of each group behind the first", () => {
+    const pace = new CampaignPace<string>(Math.random);
+    for (let i = 0; i < 3_000; i += 1) {
+      pace.add(`first ${i}`, 0, { rank: 0, among: 3_000 });
+      pace.add(`second ${i}`, 0, { rank: 1, among: 3_000 });
+    }
+    let early = 0;
+    while (pace.waitMs(900)! === 0)
+      early += pace.due(900).filter((name) => name.startsWith("first")).length;
+    expect(early).toBeGreaterThan(2_950);
+    expect(pace.size).toBeGreaterThan(2_950);
+    expect(pace.waitMs(0)).toBeGreaterThan(800);
   });
 
   test("property: what was cancelled never comes, what was added twice comes once, none is early", () => {
@@ -47,7 +61,7 @@ describe("campaigns", () => {
           now += wait;
           draw = next;
           if (kind === "add") {
-            pace.add(n, now);
+            pace.add(n, now, { rank: 0, among: 1 });
             if (!model.has(n)) model.set(n, now + draw * campaignSpreadMs);
           } else if (kind === "cancel") {
             pace.cancel(n);
