@@ -11,6 +11,7 @@
 // as leader is over tells at once that the fate of what it had proposed is not known.
 // Left to others: the turn itself (host.ts), the core's work (core-driver.ts), which nodes live (vigil.ts).
 
+import type { RawNode } from "../../raft/index.ts";
 import type { Message } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
 import { Fault, refusalOf, refuse, type Refusal } from "../errors.ts";
@@ -470,11 +471,17 @@ export class HostedReplica implements Replica, VigilantReplica {
 
   #onApplied(): void {
     const { configurations, feed } = this.#log;
-    if (configurations.index !== this.#enteredAt) this.#enterLeadership(this.#driver.run!);
+    if (configurations.index !== this.#enteredAt) this.#reconfigured(this.#driver.run!);
     if (!feed.loaded && !this.#role.leader) void this.#load();
     this.#membership.applied(configurations.index, configurations.members.joint);
     this.#passBarriers();
     this.#becomeReady();
+  }
+
+  /** Who is left alone by a change has no leader to wait for, and nobody tells it so. */
+  #reconfigured(run: CoreRun): void {
+    this.#enterLeadership(run);
+    if (this.#alone && !this.#role.leader) this.#driver.inTurn(({ node }) => takeOver(node));
   }
 
   #passBarriers(): void {
@@ -588,6 +595,11 @@ export class HostedReplica implements Replica, VigilantReplica {
   #notLeader(expected: Term): Refusal {
     return notLeader(this.groupId, expected, this.#role);
   }
+}
+
+function takeOver(node: RawNode<unknown>): void {
+  node.forgetLeader();
+  node.campaign();
 }
 
 function askRead({ node }: CoreRun): number | null {
