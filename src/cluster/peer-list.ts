@@ -6,7 +6,7 @@
 
 import type { Peer } from "../transport/transport.ts";
 import type { Timer, World } from "../world.ts";
-import type { Controller } from "./controller.ts";
+import type { Change, ClusterState } from "./cluster-state.ts";
 import { addressOf, peersOf } from "./member-service.ts";
 import type { NodeState } from "./node-registry.ts";
 
@@ -15,7 +15,9 @@ const lingerMs = 5_000;
 
 export interface PeerListParts {
   readonly world: World;
-  readonly controller: Controller;
+  readonly state: () => ClusterState;
+  /** Hears of every change from now on. */
+  readonly onChange: (listener: (change: Change) => void) => void;
   /** Takes the other nodes, and perhaps this one. */
   readonly set: (peers: readonly Peer[]) => void;
 }
@@ -26,24 +28,24 @@ export class PeerList {
     number,
     { readonly peers: readonly Peer[]; readonly timer: Timer }
   >();
-  readonly #end: () => void;
+  #closed = false;
 
   constructor(parts: PeerListParts) {
     this.#parts = parts;
-    this.#end = parts.controller.onChange((change) => {
+    parts.onChange((change) => {
       if (change.kind === "nodeChanged") this.#changed(change.node, change.before);
     });
     this.#tell();
   }
 
   close(): void {
-    this.#end();
+    this.#closed = true;
     for (const { timer } of this.#lingering.values()) timer.cancel();
   }
 
   #changed(node: NodeState, before: NodeState | null): void {
     const { nodeId } = node;
-    if (node.removedAt !== null && before !== null && before.removedAt === null) {
+    if (node.removedAt !== null && before?.removedAt === null && !this.#closed) {
       const timer = this.#parts.world.setTimer(lingerMs, () => {
         this.#lingering.delete(nodeId);
         this.#tell();
@@ -54,8 +56,9 @@ export class PeerList {
   }
 
   #tell(): void {
-    const { controller, set } = this.#parts;
+    const { state, set } = this.#parts;
+    if (this.#closed) return;
     const lingering = [...this.#lingering.values()].flatMap(({ peers }) => peers);
-    set([...peersOf(controller.state), ...lingering]);
+    set([...peersOf(state()), ...lingering]);
   }
 }

@@ -3,15 +3,15 @@
 //   transport --packets--> calls (lane "call"), host (the other lanes)
 //   controller's nodes --> the transport's peers, and DIR/peers.json for the next start
 //
-// Promise: a node that was removed is not talked to, and one that learns that it was removed says so once, in words, and
-// is not ready any more. Left to others: what packets mean (host, calls), who is a member (cluster/).
+// Promise: a node that was removed is soon not talked to, and one that learns that it was removed says so once, in words,
+// and is not ready any more. Left to others: what packets mean (host, calls), who is a member (cluster/).
 
 import type { CallLane } from "../transport/call-lane.ts";
 import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transport/transport.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Change, ClusterState } from "../cluster/cluster-state.ts";
 import { renamed } from "../broker/metrics.ts";
-import { peersOf } from "../cluster/member-service.ts";
+import { PeerList } from "../cluster/peer-list.ts";
 import { refuse, type Fault, type Refusal } from "../errors.ts";
 import type { World } from "../world.ts";
 import { isMember, type Identity } from "./data-folder.ts";
@@ -60,7 +60,9 @@ export class PeerSide {
   readonly #log: Log;
   readonly #nodeId: number;
   readonly #dir: string | null;
+  readonly #world: World;
   #owner: Owner | null = null;
+  #peers: PeerList | null = null;
   #removed = false;
   /** Why peers refuse this node, by peer; of those that it has not reached since. */
   readonly #refusals = new Map<number, Fault>();
@@ -77,6 +79,7 @@ export class PeerSide {
   ) {
     const { nodeId, clusterId } = identity;
     if (clusterId === null || !isMember(identity)) throw new Error("A member has a cluster id");
+    this.#world = world;
     this.#log = log;
     this.#nodeId = nodeId;
     this.#dir = dir;
@@ -120,21 +123,23 @@ export class PeerSide {
   /** The cluster's metadata is known, and who takes in new nodes. */
   follow(owner: Owner): void {
     this.#owner = owner;
-    owner.onChange(({ kind }) => {
-      if (kind === "nodeChanged") this.#nodesChanged();
+    const set = (peers: readonly Peer[]): void => this.#setPeers(peers);
+    this.#peers = new PeerList({
+      world: this.#world,
+      state: () => owner.state(),
+      onChange: (listener) => owner.onChange(listener),
+      set,
     });
-    this.#nodesChanged();
   }
 
   /** For the host: a peer speaks to a replica that is not open here. */
   readonly onWanted = (groupId: string, incarnation: number): void =>
     this.#owner?.wanted(groupId, incarnation);
 
-  #nodesChanged(): void {
-    const state = this.#owner?.state();
-    if (state === undefined) return;
+  #setPeers(all: readonly Peer[]): void {
+    const state = this.#owner!.state();
     if (state.removedNodes.has(this.#nodeId)) this.#wasRemoved();
-    const peers = peersOf(state).filter(({ nodeId }) => nodeId !== this.#nodeId);
+    const peers = all.filter(({ nodeId }) => nodeId !== this.#nodeId);
     const known = JSON.stringify(peers);
     // Before its own row is there the state is behind the others that this node was told of.
     if (known === this.#known || !state.nodes.has(this.#nodeId)) return;
@@ -144,6 +149,7 @@ export class PeerSide {
   }
 
   async close(): Promise<void> {
+    this.#peers?.close();
     this.calls.close();
     await this.transport.close();
   }

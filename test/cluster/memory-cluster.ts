@@ -123,7 +123,12 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     const controller = await Controller.open(host, () => undefined, seated);
     const told = { version: "0.1.0", peer: { host: "memory", port: nodeId }, region: this.region };
     await introduceNode({ controller, world, nodeId, told });
-    const peers = new PeerList({ world, controller, set: (list) => transport.setPeers(list) });
+    const peers = new PeerList({
+      world,
+      state: () => controller.state,
+      onChange: (listener) => void controller.onChange(listener),
+      set: (list) => transport.setPeers(list),
+    });
     const planner = new Planner({ world, controller });
     const damaged = [...journal.replicas()]
       .filter((replica) => replica.damage.length > 0)
