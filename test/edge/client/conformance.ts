@@ -128,6 +128,27 @@ const checks: Readonly<Record<string, Check>> = {
     same((await module.connect(url).read(topic)).records.length, 200);
   },
 
+  async "a producer compresses large batches, and every record comes back"({ module, url, topic }) {
+    const codings: (string | null)[] = [];
+    const client = module.connect(url, {
+      fetch(target, init) {
+        codings.push(new Headers(init.headers).get("content-encoding"));
+        return fetch(target, init);
+      },
+    });
+    const producer = client.producer({ compression: "gzip" });
+    await producer.send(topic, { value: "small" });
+    const values = Array.from({ length: 200 }, (_, i) => `${i} ${"and again ".repeat(20)}`);
+    for (const value of values) void producer.send(topic, { key: "k", value });
+    await producer.close();
+    same(codings, [null, "gzip"]);
+    const { records } = await client.read(topic);
+    same(
+      records.filter(({ key }) => key === "k").map((record) => record.text()),
+      values,
+    );
+  },
+
   async "a failure that nobody awaited is told by flush(), and ends no process"({ module, url }) {
     const producer = module.connect(url).producer();
     void producer.send("no/such name", { value: 1 });

@@ -157,8 +157,13 @@ describe("the end", () => {
 });
 
 describe("against a node", () => {
-  for (const idempotence of ["key", "producer"] as const) {
-    test(`{idempotence: "${idempotence}"}: answers that are lost write nothing twice`, async () => {
+  for (const [idempotence, compression] of [
+    ["key", "none"],
+    ["producer", "none"],
+    ["key", "gzip"],
+    ["producer", "gzip"],
+  ] as const) {
+    test(`{idempotence: "${idempotence}", compression: "${compression}"}: answers that are lost write nothing twice`, async () => {
       await using broker = await startBroker();
       await broker.createTopic("t", { partitions: 3 });
       let requests = 0;
@@ -172,9 +177,12 @@ describe("against a node", () => {
           throw new TypeError("connection reset");
         },
       });
-      await using producer = client.producer({ idempotence, maxCount: 7 });
+      await using producer = client.producer({ idempotence, compression, maxCount: 7 });
+      // Seven of them are large enough to be compressed.
+      const headers: [string, string][] = [["padding", "x".repeat(700)]];
       const sent = Array.from({ length: 100 }, (_, i) => {
-        return producer.send("t", i % 5 === 0 ? { value: i } : { key: `k${i % 4}`, value: i });
+        const key = i % 5 === 0 ? null : `k${i % 4}`;
+        return producer.send("t", { key, value: i, headers });
       });
       const places = await Promise.all(sent);
       const records = await broker.read("t");
