@@ -14,7 +14,7 @@ import { crc32c } from "../bytes/crc32c.ts";
 export const campaignSpreadMs = 150;
 /** What an election costs the nodes of a group together, ms: the spread of many is as long as they take. Were it shorter,
  *  the second of each group would campaign while the first one's election still waits for its turn. */
-const electionMs = 0.3;
+const electionMs = 0.5;
 /** Where replica `own` stands in the order of a group's `candidates`, from 0; they ascend, and hold `own`. */
 export function campaignRank(groupId: string, own: number, candidates: readonly number[]): number {
   const { length } = candidates;
