@@ -88,7 +88,7 @@ async function cluster(groups: number) {
 
 describe("replicas whose leader's node is gone", () => {
   test("are told at once, and campaign within the spread, each once", async () => {
-    const { world, network, at } = await cluster(400);
+    const { world, network, at } = await cluster(250);
     for (const groupId of at(2).replicas.keys()) {
       at(2).vigil.leaderships.follow({ groupId, leader: 1, member: 2, term: 3 });
     }
