@@ -73,6 +73,8 @@ export class TestNode {
   host!: Host;
   transport!: MemoryTransport;
   alive = false;
+  /** What a flush takes, ms, beside a little. */
+  flushMs = 0;
   readonly #cluster: TestCluster;
 
   constructor(cluster: TestCluster, nodeId: number) {
@@ -139,7 +141,10 @@ export class TestNode {
     const { world } = this.#cluster;
     return createSimulatedDisk({
       random: () => world.random(),
-      delay: () => new Promise((resolve) => void world.setTimer(world.random() * 4, resolve)),
+      delay: (verb) => {
+        const ms = world.random() * 4 + (verb === "commit" ? this.flushMs : 0);
+        return new Promise((resolve) => void world.setTimer(ms, resolve));
+      },
     });
   }
 
