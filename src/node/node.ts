@@ -88,7 +88,8 @@ interface Begun {
 
 /** Starts a node, or tells who holds its folder. Throws Fault for a wrong setting, a newer format, what the cluster
  *  refuses and what the disk does; what the runtime throws when the port cannot be bound (`code` EADDRINUSE, EACCES). */
-export async function startNode(options: NodeOptions): Promise<RunningNode | FolderHeld> {
+export async function startNode(given: NodeOptions): Promise<RunningNode | FolderHeld> {
+  const options = await withPort(given);
   const { world = systemWorld, log = silentLog, storage, peer = null, version } = options;
   const began = world.monotonic();
   const network = options.network ?? (await networkOf(peer, { world, log }));
@@ -127,6 +128,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode | Fol
     opened.lock?.release();
     throw fault;
   }
+}
+
+/** A member tells the others its URL before its door is open. */
+async function withPort(options: NodeOptions): Promise<NodeOptions> {
+  const { peer = null, http } = options;
+  if (peer === null || http.port !== 0) return options;
+  const { freePort } = await import("./free-port.ts");
+  return { ...options, http: { ...http, port: await freePort(http.host) } };
 }
 
 async function networkOf(
