@@ -167,6 +167,23 @@ describe("nobody is deposed", () => {
     for (const groupId of groups) expect(cluster.on(3, groupId).replica.role.leaderId).toBe(1);
   });
 
+  test("by a way that stands still for a while without breaking: the follower is told its leaders again", async () => {
+    const cluster = await rested();
+    const before = groups.map((groupId) => cluster.on(1, groupId).replica.role.term);
+    cluster.network.clog(1, 3);
+    await cluster.eventually("node 3 to forget", () =>
+      groups.every((groupId) => cluster.on(3, groupId).replica.role.leaderId === 0),
+    );
+    await cluster.world.run(500);
+    cluster.network.unclog(1, 3);
+    const known = () =>
+      groups.every((groupId) => cluster.on(3, groupId).replica.role.leaderId === 1);
+    expect(await took(cluster, known)).toBeLessThan(500);
+    expect(groups.map((groupId) => cluster.on(1, groupId).replica.role.term)).toEqual(before);
+    await cluster.world.run(1_000);
+    expect(cluster.nodes.map(ticking)).toEqual([0, 0, 0]);
+  });
+
   test("by a disk that takes 2 s for a flush", async () => {
     const cluster = await rested();
     const before = terms(cluster);
