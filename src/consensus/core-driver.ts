@@ -88,6 +88,7 @@ export class CoreDriver {
     if (this.#starting || !mayStart()) return null;
     this.#startWanted = true;
     if (log.writes.count > 0) return null;
+    log.refresh();
     const { positions, configurations } = log;
     const { changes } = configurations;
     if (changes.length === 0 && (configurations.isAlone(raftId) || !positions.hasTail)) {
@@ -299,7 +300,6 @@ export class CoreDriver {
   }
 
   #halt(thrown: unknown): void {
-    if (process.env.DBG) console.log("HALT", this.#parts.groupId, this.#parts.raftId, thrown);
     const { groupId, onHalted } = this.#parts;
     if (!(thrown instanceof RaftBug)) {
       if (!(thrown instanceof Fault)) throw thrown;

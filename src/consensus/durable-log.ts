@@ -42,6 +42,8 @@ export class DurableLog {
   readonly #parts: DurableLogParts;
   /** What the journal was told last; at least what is durable. */
   #hardState: HardState;
+  /** The journal's state was taken while writes were under way, which may have changed it since: terms, votes, entries. */
+  #stale = false;
 
   constructor(parts: DurableLogParts) {
     this.#parts = parts;
@@ -122,16 +124,21 @@ export class DurableLog {
 
   /** The core is gone: the log ends where the journal says, and whatever was told to it and failed is told again. */
   fallBack(): void {
-    const state = this.#parts.context.journal.state(this.#parts.number);
     this.feed.unload();
-    this.#hardState = state.hardState;
-    this.positions.fallBackTo(state);
-    this.configurations.fellBack(state.configuration, state.lastIndex);
+    this.#followJournal();
+  }
+
+  /** Before the next core starts, or anything is written without one: a failed write is told at once, those behind it may
+   *  have succeeded since, and with them a vote that must not be forgotten (simulator, seeds 50 and 88). */
+  refresh(): void {
+    if (this.#stale && this.writes.count === 0) this.#followJournal();
   }
 
   /** Makes the machine's state durable at its applied index. Resolves to that index. */
   async save(): Promise<LogIndex> {
     const { context, number: replica } = this.#parts;
+    if (this.#stale) await this.writes.settled();
+    this.refresh();
     const index = this.feed.applied;
     const bytes = this.feed.snapshot(this.starts.current);
     context.schedule.saving(replica, bytes.length);
@@ -153,6 +160,14 @@ export class DurableLog {
       throw error;
     }
     return index;
+  }
+
+  #followJournal(): void {
+    this.#stale = this.writes.count > 0;
+    const state = this.#parts.context.journal.state(this.#parts.number);
+    this.#hardState = state.hardState;
+    this.positions.fallBackTo(state);
+    this.configurations.fellBack(state.configuration, state.lastIndex);
   }
 
   #settled(write: WriteUnderWay, then: () => void): void {
