@@ -94,6 +94,11 @@ export class SimulatedDisk implements Disk {
     this.#faults.push({ verb, code });
   }
 
+  /** Failures that were asked for and have not happened yet never will. */
+  forgetFailures(): void {
+    this.#faults.length = 0;
+  }
+
   /** A bit of the row flips; false when no such row is stored. */
   flip(file: string, lsn: number): boolean {
     const found = this.#disk.platter.get(file);

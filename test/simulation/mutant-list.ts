@@ -1,0 +1,309 @@
+// Mutants: one-line bugs that consensus systems really had, each to be planted alone, to see that the simulators notice.
+//
+// Promise: `find` occurs exactly once in the file (mutants.test.ts checks that), so that a change of the source cannot
+// leave a mutant behind in silence. `bug` is what it does, in the words of ../shared/reference/raft.md section 2 and 4.
+// Left to others: planting and running (mutants.ts, mutant-victim.ts).
+
+export interface Mutant {
+  readonly id: string;
+  /** From the root. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const election = "raft/election.ts";
+const log = "raft/log.ts";
+const core = "raft/core.ts";
+const replication = "raft/replication.ts";
+const membership = "raft/membership.ts";
+
+export const coreMutants: readonly Mutant[] = [
+  {
+    id: "forgets its vote when it steps down",
+    file: election,
+    find: "  if (core.term !== term) {\n    core.term = term;",
+    replace: "  if (core.term <= term) {\n    core.term = term;",
+  },
+  {
+    id: "votes twice in a term",
+    file: election,
+    find: "const free = core.vote === 0 && core.lead === 0;",
+    replace: "const free = core.lead === 0;",
+  },
+  {
+    id: "forgets its vote in a restart",
+    file: core,
+    find: "this.vote = state?.vote ?? 0;",
+    replace: "this.vote = 0;",
+  },
+  {
+    id: "tells its vote before it is on disk",
+    file: core,
+    find: "if (messageTypes[message.type].afterAppend) {",
+    replace:
+      'if (messageTypes[message.type].afterAppend && (message.type !== "MsgVoteResp" || message.to === this.id)) {',
+  },
+  {
+    id: "acknowledges entries before they are on disk",
+    file: core,
+    find: "if (messageTypes[message.type].afterAppend) {",
+    replace:
+      'if (messageTypes[message.type].afterAppend && (message.type !== "MsgAppResp" || message.to === this.id)) {',
+  },
+  {
+    id: "leader counts its own entries before they are on disk",
+    file: replication,
+    find: "  message.index = index;\n  core.send(message);\n  return true;",
+    replace:
+      "  message.index = index;\n  core.send(message);\n  core.tracker.progress(core.id)?.maybeUpdate(index);\n  return true;",
+  },
+  {
+    id: "leads by the votes of others alone",
+    file: election,
+    find: "return core.tracker.votes.get(core.id) === true;",
+    replace: "return true;",
+  },
+  {
+    id: "commits entries of former terms by counting",
+    file: log,
+    find: "if (index <= this.committed || !this.matches(index, term)) return false;",
+    replace: "if (index <= this.committed || term === 0) return false;",
+  },
+  {
+    id: "leader appends no entry of its own",
+    file: election,
+    find: '  appendAsLeader(core, [ownEntry(core, "normal", 0)]);',
+    replace: "  void [appendAsLeader, ownEntry];",
+  },
+  {
+    id: "follower commits what the leader says, beyond what matches",
+    file: log,
+    find: "this.commitTo(Math.min(leaderCommit, last));",
+    replace: "this.commitTo(Math.min(leaderCommit, this.lastIndex()));",
+  },
+  {
+    id: "heartbeat commits beyond the match",
+    file: "raft/sending.ts",
+    find: "message.commit = Math.min(progress.match, core.log.committed);",
+    replace: "message.commit = core.log.committed;",
+  },
+  {
+    id: "follower truncates entries that match",
+    file: log,
+    find: "while (at < entries.length && this.matches(entries[at].index, entries[at].term)) at++;",
+    replace: "",
+  },
+  {
+    id: "follower keeps a conflicting entry",
+    file: log,
+    find: "while (at < entries.length && this.matches(entries[at].index, entries[at].term)) at++;",
+    replace: "while (at < entries.length && entries[at].index <= this.lastIndex()) at++;",
+  },
+  {
+    id: "follower appends without the entry before",
+    file: log,
+    find: "if (!this.matches(previous.index, previous.term)) return null;",
+    replace: "if (previous.index > this.lastIndex()) return null;",
+  },
+  {
+    id: "acknowledges its whole log, not what matches",
+    file: log,
+    find: "    return last;\n  }\n\n  #firstMissing",
+    replace: "    return this.lastIndex();\n  }\n\n  #firstMissing",
+  },
+  {
+    id: "old append is answered with the whole log",
+    file: replication,
+    find: "    response.index = log.committed;\n    core.send(response);\n    return;",
+    replace: "    response.index = log.lastIndex();\n    core.send(response);\n    return;",
+  },
+  {
+    id: "votes for a shorter log",
+    file: log,
+    find: "return their.term > term || (their.term === term && their.index >= this.lastIndex());",
+    replace: "return their.term >= term;",
+  },
+  {
+    id: "votes for an older log",
+    file: log,
+    find: "return their.term > term || (their.term === term && their.index >= this.lastIndex());",
+    replace: "return their.index >= this.lastIndex() || their.term > term;",
+  },
+  {
+    id: "pre-vote raises the term",
+    file: "raft/step.ts",
+    find: 'if (type === "MsgPreVote" || (type === "MsgPreVoteResp" && !message.reject)) return true;',
+    replace: 'if (type === "MsgPreVoteResp" && !message.reject) return true;',
+  },
+  {
+    id: "counts a pre-vote as a vote",
+    file: "raft/step.ts",
+    find: '      if (core.role === "preCandidate") handleVoteResponse(core, message);',
+    replace: "      handleVoteResponse(core, message);",
+  },
+  {
+    id: "next falls to match",
+    file: "raft/progress.ts",
+    find: "this.next = Math.max(this.next, index + 1);",
+    replace: "this.next = Math.max(this.next, index);",
+  },
+  {
+    id: "window is never freed",
+    file: replication,
+    find: "    progress.inflights.freeTo(index);",
+    replace: "    progress.inflights.freeTo(0);",
+  },
+  {
+    id: "sends nothing when the window is full",
+    file: "raft/sending.ts",
+    find: 'if (progress.state === "replicate" && progress.inflights.full()) return noEntries;',
+    replace:
+      'if (progress.state === "replicate" && progress.inflights.full()) return "unavailable";',
+  },
+  {
+    id: "read rounds of a former term count",
+    file: "raft/read-requests.ts",
+    find: "    this.#acks.clear();",
+    replace: "",
+  },
+  {
+    id: "an answer to an older heartbeat confirms a read",
+    file: "raft/read-requests.ts",
+    find: "this.#waiting.length === 0 ? 0 : this.#confirmed + this.#waiting.length;",
+    replace: "this.#waiting.length === 0 ? 0 : 2 ** 40;",
+  },
+  {
+    id: "reads before its own term has committed",
+    file: "raft/reads.ts",
+    find: "if (core.committedInTerm()) ask(core, message);\n  else",
+    replace: "if (core.term > 0) ask(core, message);\n  else",
+  },
+  {
+    id: "reads without asking anybody",
+    file: "raft/reads.ts",
+    find: 'return settings.readOnly === "leaseBased" && core.leadTransferee === 0;',
+    replace: 'return settings.readOnly !== "leaseBased" || core.leadTransferee === 0;',
+  },
+  {
+    id: "joint: commits by one majority",
+    file: "raft/quorum.ts",
+    find: "return Math.min(incoming, majorityCommitted(voters.outgoing, acked));",
+    replace: "return incoming;",
+  },
+  {
+    id: "joint: elects by one majority",
+    file: "raft/quorum.ts",
+    find: "if (incoming === outgoing) return incoming;",
+    replace: "if (voters.incoming.length > 0) return incoming;",
+  },
+  {
+    id: "half is a majority",
+    file: "raft/quorum.ts",
+    find: "return (n >>> 1) + 1;",
+    replace: "return (n + 1) >>> 1;",
+  },
+  {
+    id: "second change while one is pending",
+    file: "raft/proposals.ts",
+    find: "if (core.pendingConfIndex > core.log.applied) return false;",
+    replace: "",
+  },
+  {
+    id: "new leader does not look for a pending change",
+    file: election,
+    find: "core.pendingConfIndex = core.log.lastIndex();",
+    replace: "core.pendingConfIndex = 0;",
+  },
+  {
+    id: "campaigns over a change that is not applied",
+    file: election,
+    find: 'for (const entry of page) if (entry.type === "confChange") return true;',
+    replace: "",
+  },
+  {
+    id: "joint configuration forgets a voter of the former one",
+    file: "raft/confchange.ts",
+    find: "  working.outgoing = new Set(incoming);",
+    replace: "  working.outgoing = new Set(incoming.slice(0, Math.max(1, incoming.length - 2)));",
+  },
+  {
+    id: "joint configuration is never left",
+    file: membership,
+    find: 'if (autoLeave && core.role === "leader" && applied >= core.pendingConfIndex) leaveJoint(core);',
+    replace:
+      'if (autoLeave && core.role === "leader" && applied < core.pendingConfIndex) leaveJoint(core);',
+  },
+  {
+    id: "snapshot older than the commit is installed",
+    file: "raft/snapshots.ts",
+    find: "if (snapshot.index <= log.committed) return false;",
+    replace: "",
+  },
+  {
+    id: "configuration is lost in a snapshot",
+    file: "raft/snapshots.ts",
+    find: "  loadConfiguration(core, snapshot.confState);\n  return true;",
+    replace: "  return true;",
+  },
+  {
+    id: "refused snapshot is acknowledged",
+    file: "raft/snapshots.ts",
+    find: "response.index = restored ? core.log.lastIndex() : core.log.committed;",
+    replace: "response.index = core.log.lastIndex();",
+  },
+  {
+    id: "completion of a former term is believed",
+    file: "raft/step.ts",
+    find: "  return false;\n}\n\n/** Only an answer of the present term",
+    replace:
+      '  return type === "MsgStorageAppendResp";\n}\n\n/** Only an answer of the present term',
+  },
+  {
+    id: "completion of a replaced entry is believed",
+    file: "raft/unstable.ts",
+    find: "if (index < this.offset || this.term(index) !== term) return;",
+    replace: "if (index < this.offset || index > this.lastIndex()) return;",
+  },
+  {
+    id: "replaced entries are not written again",
+    file: "raft/unstable.ts",
+    find: "      this.offsetInProgress = Math.min(this.offsetInProgress, from);",
+    replace: "",
+  },
+  {
+    id: "learns a commit of a log that differs",
+    file: election,
+    find: "if (known <= log.committed || !log.matches(known, knownTerm)) return false;",
+    replace: "if (known <= log.committed || known > log.lastIndex()) return false;",
+  },
+  {
+    id: "priority refuses for ever",
+    file: election,
+    find: "if (message.index > core.log.lastIndex() || core.priorityRefusals >= priorityRefusalsMax) {",
+    replace: "if (message.index > core.log.lastIndex() + priorityRefusalsMax * 1e9) {",
+  },
+  {
+    id: "room for proposals is never given back",
+    file: "raft/step.ts",
+    find: "  releaseUncommitted(core, payloadBytes(entries));",
+    replace: "  releaseUncommitted(core, payloadBytes(entries) * 0);",
+  },
+  {
+    id: "follower that was unreachable stays probed",
+    file: replication,
+    find: 'const recovers = progress.state === "probe" && progress.match === message.index;',
+    replace: "const recovers = false as boolean;",
+  },
+  {
+    id: "commit runs ahead of what is applied in order",
+    file: log,
+    find: "    this.applying = last;\n    this.#applyingBytes",
+    replace: "    this.applying = last + 1;\n    this.#applyingBytes",
+  },
+];
+
+/** Of the host, the journal's promises to it, and what stands on them. */
+export const hostMutants: readonly Mutant[] = [];
+
+export const mutants: readonly Mutant[] = [...coreMutants, ...hostMutants];
