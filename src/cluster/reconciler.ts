@@ -63,6 +63,8 @@ interface Goal {
   readonly oneANode: boolean;
 }
 
+const nobody = { leader: false, leaderId: 0 } as const;
+
 interface Moving {
   readonly topic: TopicState;
   readonly partition: number;
@@ -321,7 +323,9 @@ export class Reconciler {
   async #wakeWhenDue(groupId: string): Promise<void> {
     const { host, groups, nodeId, world } = this.#parts;
     const moving = this.#moving(groupId);
-    const known = (host.replica(groupId)?.role.leaderId ?? 0) !== 0;
+    const { leader, leaderId } = host.replica(groupId)?.role ?? nobody;
+    // A replica that was alone says itself before it leads: it does so on first use, and that is not now.
+    const known = leader || (leaderId !== 0 && leaderId !== this.#parts.nodeId);
     if (moving === null || moving.move.settled || known) {
       this.#leaderless.delete(groupId);
       return;
