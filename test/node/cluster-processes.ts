@@ -99,8 +99,14 @@ export async function until(
   msMax = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + msMax;
-  while (!(await look().catch(() => false))) {
-    if (performance.now() > deadline) throw new Error(`Waited ${msMax} ms in vain for ${what}`);
+  let last: unknown = "it was false";
+  const failed = (fault: unknown): false => {
+    last = fault;
+    return false;
+  };
+  while (!(await look().catch(failed))) {
+    if (performance.now() > deadline)
+      throw new Error(`Waited ${msMax} ms in vain for ${what}: ${String(last)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
