@@ -24,7 +24,7 @@ export class MemoryTransport implements Transport {
   readonly #network: MemoryNetwork;
   readonly #links = new Map<number, MemoryLink>();
   /** Processes whose connection to this one is open, by node. */
-  readonly #inbound = new Map<number, MemoryTransport>();
+  readonly #inbound = new Map<number, Inbound>();
   readonly #counts = { packets_sent: 0, packets_received: 0, bytes_sent: 0, lanes_broken: 0 };
   #events: TransportEvents | null = null;
   #state: "new" | "open" | "closed" = "new";
@@ -54,7 +54,7 @@ export class MemoryTransport implements Transport {
       if (wanted.has(nodeId)) continue;
       this.#links.delete(nodeId);
       link.end();
-      this.#inbound.get(nodeId)?.connectionEnds(this);
+      this.#inbound.get(nodeId)?.sender.connectionEnds(this);
     }
     for (const nodeId of wanted)
       if (!this.#links.has(nodeId))
@@ -104,7 +104,7 @@ export class MemoryTransport implements Transport {
     this.#state = "closed";
     this.#events = null;
     for (const link of this.#links.values()) link.end();
-    for (const sender of this.#inbound.values()) sender.connectionEnds(this);
+    for (const { sender } of this.#inbound.values()) sender.connectionEnds(this);
     this.#inbound.clear();
   }
 
@@ -129,15 +129,18 @@ export class MemoryTransport implements Transport {
     return this.isOpen && this.#links.get(to) === link;
   }
 
-  /** The process `sender` connected to this one. */
-  accept(sender: MemoryTransport): void {
-    this.#inbound.set(sender.nodeId, sender);
+  /** The process `sender` connected to this one; what it is called when it ends. */
+  accept(sender: MemoryTransport): Inbound {
+    const inbound = { sender };
+    this.#inbound.set(sender.nodeId, inbound);
+    return inbound;
   }
 
-  /** `sender` ended its connection to this one; the news travels. */
-  inboundEnds(sender: MemoryTransport): void {
+  /** The other side ended that connection to this one; the news travels, and finds perhaps a newer connection. */
+  inboundEnds(inbound: Inbound): void {
+    const { sender } = inbound;
     this.#later(sender.nodeId, () => {
-      if (this.#inbound.get(sender.nodeId) !== sender) return;
+      if (this.#inbound.get(sender.nodeId) !== inbound) return;
       this.#inbound.delete(sender.nodeId);
       this.tellIfDown(sender.nodeId);
     });
@@ -176,6 +179,11 @@ export class MemoryTransport implements Transport {
   }
 }
 
+/** One connection from another process, until it ends. */
+interface Inbound {
+  readonly sender: MemoryTransport;
+}
+
 interface Waiting {
   readonly packet: OutPacket;
   readonly size: number;
@@ -200,6 +208,7 @@ class MemoryLink {
   readonly #queues: Readonly<Record<Lane, LaneQueue>>;
   /** The process at the other end while connected. */
   #remote: MemoryTransport | null = null;
+  #inbound: Inbound | null = null;
   #connecting = false;
   #watched = false;
 
@@ -252,7 +261,7 @@ class MemoryLink {
     if (remote === null) return;
     this.#remote = null;
     for (const lane of lanes) this.#drop(lane);
-    remote.inboundEnds(this.#owner);
+    if (this.#inbound !== null) remote.inboundEnds(this.#inbound);
     for (const lane of lanes) this.#owner.tellBroken(this.#to, lane);
     this.#owner.tellIfDown(this.#to);
     this.#network.after(this.#network.reconnectMs, () => this.#owner.look());
@@ -280,7 +289,7 @@ class MemoryLink {
       if (!this.#owner.owns(this, this.#to) || remote === undefined) return;
       if (!this.#network.canConnect(nodeId, this.#to)) return;
       this.#remote = remote;
-      remote.accept(this.#owner);
+      this.#inbound = remote.accept(this.#owner);
       this.#owner.tellUp(this.#to);
     });
   }

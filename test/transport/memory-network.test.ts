@@ -154,6 +154,19 @@ describe("MemoryNetwork", () => {
     expect([told[1].heads(), recorder.heads()]).toEqual([[], ["new"]]);
   });
 
+  test("the late news of an ended connection does not end the one that was made meanwhile", async () => {
+    const { network, told, run } = await cluster();
+    network.cutOneWay(1, 2);
+    network.reset(1, 2);
+    network.heal();
+    await run(200);
+    expect(told[0].events.at(-1)).toBe("up 2");
+    await run(2_000);
+    network.kill(2);
+    await run();
+    expect(told[0].events.at(-1)).toBe("down 2");
+  });
+
   test("a node left out of the peers is disconnected", async () => {
     const { transports, told, run } = await cluster(3);
     transports[0].setPeers([{ nodeId: 3, host: "memory", port: 3 }]);
