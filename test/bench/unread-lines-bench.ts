@@ -52,8 +52,13 @@ class Caller {
       const more = this.socket.write(chunk);
       sent += perChunk;
       if (more) continue;
-      const quiet = new Promise<"quiet">((resolve) => setTimeout(() => resolve("quiet"), quietMs));
-      if ((await Promise.race([once(this.socket, "drain"), quiet])) === "quiet") return sent;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const quiet = new Promise<"quiet">((resolve) => {
+        timer = setTimeout(() => resolve("quiet"), quietMs);
+      });
+      const first = await Promise.race([once(this.socket, "drain"), quiet]);
+      clearTimeout(timer);
+      if (first === "quiet") return sent;
     }
   }
 
