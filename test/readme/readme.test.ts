@@ -8,9 +8,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { spawn, type ChildProcess } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../src/node/free-port.ts";
 
 const root = join(import.meta.dir, "..", "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
+/** Has nodes of its own. */
+const threeNodes = /^## Three nodes\n[\s\S]*?(?=^## )/m.exec(readme)?.[0] ?? "";
 const npm = Bun.which("npm");
 const curl = Bun.which("curl");
 
@@ -47,7 +50,7 @@ afterAll(async () => {
 }, 20_000);
 
 describe.skipIf(npm === null || curl === null)("the README's transcripts", () => {
-  for (const { command, output } of transcript())
+  for (const { command, output } of transcript(readme.replace(threeNodes, "")))
     test(
       command.slice(0, 100),
       async () => {
@@ -57,6 +60,64 @@ describe.skipIf(npm === null || curl === null)("the README's transcripts", () =>
       20_000,
     );
 });
+
+/** The three commands as they stand there, on free ports and in folders that are removed; with them running, the
+ *  transcripts of that section. */
+test.skipIf(npm === null || curl === null)(
+  "the README's three nodes",
+  async () => {
+    const ports = new Map<string, string>();
+    for (const [port] of threeNodes.matchAll(/\b74[89]\d\b/g))
+      if (!ports.has(port)) ports.set(port, String(await freePort("127.0.0.1")));
+    const placed = (text: string, from: ReadonlyMap<string, string>): string =>
+      [...from].reduce((words, [one, other]) => words.replaceAll(`:${one}`, `:${other}`), text);
+    const back = new Map([...ports].map(([shown, used]) => [used, shown]));
+    const [starts] = blocks("sh", threeNodes);
+    const nodes: ChildProcess[] = [];
+    try {
+      for (const line of starts.trim().split("\n")) {
+        const command = placed(line, ports).replace("./node-", join(folder, "node-"));
+        const quiet = `exec ${command} --log-level error`;
+        const child = spawn("sh", ["-c", quiet], { cwd: root, detached: true });
+        nodes.push(child);
+        await untilPrinted(child, "tail?from=earliest");
+      }
+      for (const { command, output } of transcript(threeNodes)) {
+        const wanted = shape(output).replaceAll(/ +/g, " ");
+        let printed = "";
+        // A replica may still be on its way to the third node.
+        for (let tries = 0; printed !== wanted && tries < 20; tries++) {
+          const told = placed(await run(placed(command, ports), output), back);
+          printed = shape(told).replaceAll(/ +/g, " ");
+          if (!command.includes("status")) break;
+        }
+        expect(printed).toBe(wanted);
+      }
+    } finally {
+      await Promise.all(nodes.map(endGroup));
+    }
+  },
+  60_000,
+);
+
+function untilPrinted(child: ChildProcess, words: string): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    let told = "";
+    child.on("exit", () => reject(new Error(`It ended: ${told}`)));
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on("data", (chunk: Buffer) => {
+        told += chunk.toString();
+        if (told.includes(words)) resolve();
+      });
+  });
+}
+
+async function endGroup(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null) return;
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  process.kill(-child.pid, "SIGKILL");
+  await exited;
+}
 
 test("the README's example test passes", async () => {
   const [code] = blocks("ts");
@@ -85,13 +146,13 @@ test("the README's scripts are in package.json", async () => {
   for (const name of ["start", "test", ...named]) expect(Object.keys(scripts)).toContain(name);
 });
 
-function blocks(language: string): string[] {
+function blocks(language: string, of = readme): string[] {
   const fence = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm");
-  return [...readme.matchAll(fence)].map((match) => match[1]);
+  return [...of.matchAll(fence)].map((match) => match[1]);
 }
 
-function transcript(): { command: string; output: string }[] {
-  return blocks("console").flatMap((block) =>
+function transcript(of: string): { command: string; output: string }[] {
+  return blocks("console", of).flatMap((block) =>
     block
       .split(/^\$ /m)
       .slice(1)
@@ -123,5 +184,6 @@ function shape(text: string): string {
   return text
     .replaceAll(/\b\d{13}\b/g, "TIME")
     .replaceAll(/("cursor":"|id: )[\w-]+/g, "$1CURSOR")
+    .replaceAll(/\b[\da-f]{8}-[\da-f-]{27}\b/g, "UUID")
     .trimEnd();
 }
