@@ -87,10 +87,11 @@ export class Configurations {
   /** The log ends at `lastIndex` again, as the journal says: changes that it may hold are looked at anew. What is applied
    *  stays applied: it was committed. */
   fellBack(stored: Uint8Array | null, lastIndex: number): void {
-    const known = stored === null ? [] : decodeConfiguration(stored).changes;
-    const both = [...new Set([...this.changes, ...known])].toSorted((a, b) => a - b);
+    const known = stored === null ? null : decodeConfiguration(stored);
+    const both = [...new Set([...this.changes, ...(known?.changes ?? [])])];
     const changes = both.filter((at) => at > this.index && at <= lastIndex);
-    this.#become({ ...this.#known, changes });
+    this.#become({ ...this.#known, changes: changes.toSorted((a, b) => a - b) });
+    this.#dirty = known === null || !equal(known, this.#known);
   }
 
   /** To go into the next write, null when the journal has been told. */
@@ -114,4 +115,8 @@ export class Configurations {
 
 function isChange({ type }: Entry<unknown>): boolean {
   return type === "confChange";
+}
+
+function equal(a: KnownConfiguration, b: KnownConfiguration): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }

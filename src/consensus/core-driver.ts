@@ -45,8 +45,8 @@ export interface DriverParts {
   readonly onFlushed: (last: NonNullable<WriteUnderWay["last"]>) => void;
   /** Entries from `first` on are lost, or may be. */
   readonly onFailed: (first: LogIndex, fault: Fault) => void;
-  /** Settled writes of a former run: nothing is in the way of the next. */
-  readonly onSettled: () => void;
+  /** Nothing is in the way of a start that was put off. */
+  readonly onMayStart: () => void;
   /** The replica cannot go on. */
   readonly onHalted: (fault: Fault) => void;
 }
@@ -132,12 +132,14 @@ export class CoreDriver {
     this.inTurn(({ node }) => node.reportUnreachable(to));
   }
 
+  /** No write is under way. */
+  onIdle(): void {
+    if (this.#run === null && this.#startWanted) this.#parts.onMayStart();
+  }
+
   onDurable(write: WriteUnderWay): void {
     const run = this.#run;
-    if (run === null || write.run !== run) {
-      if (run === null) this.#parts.onSettled();
-      return;
-    }
+    if (run === null || write.run !== run) return;
     this.guarded(() => {
       if (write.installs !== null) this.#installed(write.installs);
       this.#deliver(run, write.responses);
@@ -151,10 +153,7 @@ export class CoreDriver {
    *  the next core begins from the journal's state. */
   onFailed(write: WriteUnderWay, reason: unknown): void {
     const run = this.#run;
-    if (run === null || write.run !== run) {
-      if (run === null) this.#parts.onSettled();
-      return;
-    }
+    if (run === null || write.run !== run) return;
     this.guarded(() => this.#applyOnly(run));
     if (this.#run !== run) return;
     const { log, onFailed } = this.#parts;

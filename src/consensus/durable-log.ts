@@ -28,6 +28,7 @@ export interface DurableLogParts extends WriteEvents {
   readonly context: ReplicaContext;
   readonly number: ReplicaNumber;
   readonly groupId: string;
+  readonly raftId: number;
   readonly machine: StateMachine;
   /** The configuration of a replica that has written none yet. */
   readonly born: ConfState;
@@ -63,10 +64,12 @@ export class DurableLog {
       replica,
       machine,
       onLogStart: (start, index) => this.starts.applied(start, index),
+      alone: () => this.configurations.isAlone(parts.raftId),
     });
     this.writes = new WritesUnderWay(journal, {
       onDurable: (write) => this.#settled(write, () => parts.onDurable(write)),
       onFailed: (write, reason) => this.#settled(write, () => parts.onFailed(write, reason)),
+      onIdle: parts.onIdle,
     });
   }
 
@@ -122,7 +125,7 @@ export class DurableLog {
     this.positions.atLeast(offset(Math.max(reset.offset, opened.logStart.offset)));
   }
 
-  /** The core is gone: the log ends where the journal says, and whatever was told to it and failed is told again. */
+  /** The core is gone, and with it what it believed beyond what is durable. */
   fallBack(): void {
     this.feed.unload();
     this.#followJournal();

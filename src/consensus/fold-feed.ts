@@ -31,6 +31,8 @@ export interface FoldFeedParts {
   readonly machine: StateMachine;
   /** A log-start entry was applied, or stood in the snapshot. */
   readonly onLogStart: (start: LogStart, index: LogIndex) => void;
+  /** Nobody else has what is damaged here. */
+  readonly alone: () => boolean;
 }
 
 export class FoldFeed {
@@ -144,7 +146,8 @@ export class FoldFeed {
   }
 
   /** Null: a damaged entry was passed over. Its records are lost to readers too, and named; what stands behind it in
-   *  the log is whole and must go on being served, so the fold goes on as well. */
+   *  the log is whole and must go on being served, so the fold goes on as well. Where others have the entry the replica
+   *  is replaced instead: a fold that missed it would not be theirs. */
   async #read(committed: LogIndex): Promise<ReadResult | null> {
     const generation = this.#generation;
     const { journal, replica } = this.#parts;
@@ -161,7 +164,7 @@ export class FoldFeed {
     } catch (error) {
       if (generation !== this.#generation) return null;
       const damaged = damagedIndex(error);
-      if (damaged === null || damaged <= this.#applied) throw error;
+      if (damaged === null || damaged <= this.#applied || !this.#parts.alone()) throw error;
       this.#applied = damaged;
       return null;
     }

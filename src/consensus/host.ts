@@ -41,6 +41,8 @@ const closeMsMax = 5_000;
 const replicasPerTurn = 256;
 /** Raft's tick: an election timeout is 10 to 20 of them, which outlives the pauses of a virtual machine. */
 const tickMs = 100;
+/** How often it is looked whether reads met damage. */
+const damageMs = 500;
 /** The owner hears of a group that is wanted here at most so often, and of so many at a time. */
 const wantedPauseMs = 1_000;
 const wantedMax = 10_000;
@@ -87,6 +89,9 @@ export class Host implements ReplicaHost {
   /** Replicas for which time passes. */
   readonly #ticking = new Set<HostedReplica>();
   #ticks = false;
+  /** Damaged rows that reads had met when it was looked last. */
+  #damageMet = 0;
+  #looks = false;
   readonly #counters = {
     turns: 0,
     snapshotsSaved: 0,
@@ -203,7 +208,9 @@ export class Host implements ReplicaHost {
   }
 
   onUp(nodeId: number): void {
-    if (this.#closing === null) this.#context.vigil?.onUp(nodeId);
+    if (this.#closing !== null) return;
+    this.#context.vigil?.onUp(nodeId);
+    this.#lookForDamageLater();
   }
 
   onBroken(nodeId: number, lane: Lane): void {
@@ -289,6 +296,24 @@ export class Host implements ReplicaHost {
 
   #unreachable(nodeId: number): void {
     for (const replica of this.#replicas.values()) replica.unreachable(nodeId);
+  }
+
+  /** What a read found damaged takes its replica out, where it has peers. */
+  #lookForDamageLater(): void {
+    if (this.#looks || this.#closing !== null) return;
+    this.#looks = true;
+    this.#context.world.setTimer(damageMs, () => {
+      this.#looks = false;
+      this.#lookForDamage();
+      this.#lookForDamageLater();
+    });
+  }
+
+  #lookForDamage(): void {
+    const met = this.#journal.metrics().damaged_rows_met ?? 0;
+    if (met === this.#damageMet) return;
+    this.#damageMet = met;
+    for (const replica of this.#replicas.values()) replica.lookForDamage();
   }
 
   #keepVigil(options: HostOptions & { readonly transport: Transport }): Vigil<HostedReplica> {

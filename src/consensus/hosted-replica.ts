@@ -98,10 +98,12 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#log = new DurableLog({
       context,
       ...identity,
+      raftId: this.raftId,
       machine: of.machine,
       born,
       onDurable: (write) => this.#driver.onDurable(write),
       onFailed: (write, reason) => this.#driver.onFailed(write, reason),
+      onIdle: () => this.#driver.onIdle(),
     });
     this.#driver = this.#newDriver();
     this.#campaigns = new Campaigns({
@@ -353,6 +355,12 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (this.#driver.run !== null && !this.#alone) this.#context.ticking(this);
   }
 
+  /** Stored data may have been found damaged since this was asked last. */
+  lookForDamage(): void {
+    const fault = this.#alone ? null : damageOf(this.#context.journal.state(this.number));
+    if (fault !== null) this.#takeNoPart(fault);
+  }
+
   /** Commits what the last run of a sole voter left uncommitted, or finds out where the committed records of a replica
    *  with peers end; nothing to do for most. Resolves also when the disk takes no write: then the records up to the
    *  recorded commit are readable. */
@@ -439,7 +447,7 @@ export class HostedReplica implements Replica, VigilantReplica {
         this.#lose(first, fault);
         this.#waiters.failed(fault);
       },
-      onSettled: () => this.#restartIfWanted(),
+      onMayStart: () => this.#restartIfWanted(),
       onHalted: (fault) => this.#halt(fault),
     });
   }
@@ -588,8 +596,17 @@ export class HostedReplica implements Replica, VigilantReplica {
   }
 
   #halt(fault: Fault): void {
-    if (!this.#alone && fault.code === "storage_damaged") this.#damage = fault;
-    this.end(fault);
+    if (this.#alone || fault.code !== "storage_damaged") this.end(fault);
+    else this.#takeNoPart(fault);
+  }
+
+  /** Others have what is not whole here: until this replica is replaced it neither votes nor leads. */
+  #takeNoPart(fault: Fault): void {
+    if (this.#ended !== null || this.#damage !== null) return;
+    this.#damage = fault;
+    this.#lose(this.#undecided(), fault);
+    this.#waiters.failed(fault);
+    this.#barriers.failed(refusalOf(fault));
   }
 
   #notLeader(expected: Term): Refusal {

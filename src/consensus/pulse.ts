@@ -40,7 +40,9 @@ export function hasQuorum(
 ): boolean {
   const { incoming, outgoing } = core.tracker.configuration.voters;
   const own = nodeOf(core.id);
-  const counts = (id: NodeId): boolean => nodeOf(id) === own || condition(nodeOf(id));
+  // Another replica on this node is one that is to take this one's place, or the one whose place it takes: not here.
+  const counts = (id: NodeId): boolean =>
+    id === core.id || (nodeOf(id) !== own && condition(nodeOf(id)));
   return incoming.length > 0 && isMajority(incoming, counts) && isMajority(outgoing, counts);
 }
 

@@ -29,6 +29,8 @@ export interface WriteUnderWay {
 export interface WriteEvents {
   readonly onDurable: (write: WriteUnderWay) => void;
   readonly onFailed: (write: WriteUnderWay, reason: unknown) => void;
+  /** No write is under way any more; what the last ones came to is told right behind this. */
+  readonly onIdle: () => void;
 }
 
 export class WritesUnderWay {
@@ -117,6 +119,7 @@ export class WritesUnderWay {
   #settle(): void {
     this.#count -= 1;
     if (this.#count > 0) return;
+    this.#events.onIdle();
     for (const wake of this.#idle.splice(0)) wake();
   }
 }

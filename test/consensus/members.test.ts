@@ -99,7 +99,7 @@ describe("changeMembers()", () => {
     expect(await replica.changeMembers({ voters: [], learners: [] })).toMatchObject({
       code: "invalid_request",
     });
-    expect(await replica.changeMembers({ voters: [id(1), id(1, 9)], learners: [] })).toMatchObject({
+    expect(await replica.changeMembers({ voters: [id(1), id(1)], learners: [] })).toMatchObject({
       code: "invalid_request",
     });
     const first = replica.changeMembers({ voters: [id(1), id(2, 2)], learners: [] });
@@ -110,6 +110,18 @@ describe("changeMembers()", () => {
     expect(
       await cluster.on(2).replica.changeMembers({ voters: [id(1)], learners: [] }),
     ).toMatchObject({ code: "not_leader_or_follower" });
+  });
+});
+
+test("a change that no quorum takes ends with the term, and its fate is unknown", async () => {
+  const cluster = await alone(1);
+  const { replica } = cluster.on(1);
+  const change = replica.changeMembers({ voters: [id(1), id(1, 9)], learners: [] });
+  await cluster.world.until(change);
+  const stuck = replica.changeMembers({ voters: [id(1)], learners: [] });
+  expect(await cluster.world.until(stuck)).toMatchObject({
+    code: "not_leader_or_follower",
+    sideEffects: "unknown",
   });
 });
 
