@@ -19,12 +19,14 @@ import { unknownGroup } from "./partition-slot.ts";
 
 /** A node that refused is passed over for this long, ms: an election takes longer. */
 const passedOverMs = 200;
+/** The replica here refuses while it hands over, which takes a few round trips, ms. */
+const handingOverMs = 10;
 /** How long one node is asked to wait for an election before the next one is asked, ms ... */
 const askMs = 1_000;
 /** ... and what its answer may take on top. */
 const answerMs = 500;
 /** Between two rounds that found nothing, ms. */
-const pauseMs = 50;
+const pauseMs = 20;
 
 export interface RouteParts {
   readonly world: World;
@@ -57,7 +59,7 @@ export class LeaderRoute {
   now(): number | null {
     const { hosted } = this;
     if (hosted !== null) {
-      if (hosted.answers) return this.#nodeId;
+      if (hosted.answers && !this.#isPassedOver(this.#nodeId)) return this.#nodeId;
       const { leaderId } = hosted.replica.role;
       if (leaderId !== 0 && leaderId !== this.#nodeId && !this.#isPassedOver(leaderId))
         return leaderId;
@@ -103,8 +105,8 @@ export class LeaderRoute {
 
   /** That node does not lead, or cannot be reached; `leader` is who does, as it believes. */
   moved(from: number, leader: number | null): void {
-    const until = this.#parts.world.monotonic() + passedOverMs;
-    if (from !== this.#nodeId) this.#passedOver.set(from, until);
+    const ms = from === this.#nodeId ? handingOverMs : passedOverMs;
+    this.#passedOver.set(from, this.#parts.world.monotonic() + ms);
     if (this.#told === from) this.#told = null;
     if (leader !== null && leader !== from) this.#told = leader;
   }

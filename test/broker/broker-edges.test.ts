@@ -223,7 +223,10 @@ describe("controller trouble", () => {
   test("a controller that lost its term is not ready, and leads again by itself", async () => {
     const { host, broker } = await start();
     host.replicas.get("controller")!.ready = false;
-    expect(broker.status()).toMatchObject({ ready: false, reason: "the controller has no leader" });
+    expect(broker.status()).toMatchObject({
+      ready: false,
+      reason: "the controller has no leader; an election is under way",
+    });
     await settle();
     expect(broker.status()).toMatchObject({ ready: true, reason: null });
   });
