@@ -132,14 +132,14 @@ describe("three nodes", () => {
     const written: string[] = [await write(cluster.members[0], "first")];
     for (const member of cluster.members) {
       const others = cluster.members.filter((one) => one !== member);
-      let isOver = false;
+      const over = new AbortController();
       const writing = (async () => {
-        for (let i = 0; !isOver; i++)
+        for (let i = 0; !over.signal.aborted; i++)
           written.push(await write(others[i % 2], `${member.peer}-${i}`));
       })();
       expect(await member.process.stop()).toBe(0);
       await cluster.restart(member);
-      isOver = true;
+      over.abort();
       await writing;
     }
     expect(await values(cluster.members[0])).toEqual(written);

@@ -69,8 +69,6 @@ test.skipIf(npm === null || curl === null)(
     const ports = new Map<string, string>();
     for (const [port] of threeNodes.matchAll(/\b74[89]\d\b/g))
       if (!ports.has(port)) ports.set(port, String(await freePort("127.0.0.1")));
-    const placed = (text: string, from: ReadonlyMap<string, string>): string =>
-      [...from].reduce((words, [one, other]) => words.replaceAll(`:${one}`, `:${other}`), text);
     const back = new Map([...ports].map(([shown, used]) => [used, shown]));
     const [starts] = blocks("sh", threeNodes);
     const nodes: ChildProcess[] = [];
@@ -99,6 +97,11 @@ test.skipIf(npm === null || curl === null)(
   },
   60_000,
 );
+
+/** The text with each port in another one's place. */
+function placed(text: string, ports: ReadonlyMap<string, string>): string {
+  return [...ports].reduce((words, [one, other]) => words.replaceAll(`:${one}`, `:${other}`), text);
+}
 
 function untilPrinted(child: ChildProcess, words: string): Promise<void> {
   return new Promise<void>((resolve, reject) => {
