@@ -85,11 +85,6 @@ export class Campaigns {
     return "offered";
   }
 
-  /** The raft id of the voter on the node; 0: there is none. */
-  voterOn(nodeId: number): number {
-    return this.#parts.configurations.state.voters.find((id) => nodeOf(id) === nodeId) ?? 0;
-  }
-
   #rank(): number | null {
     const { context, configurations, groupId, raftId } = this.#parts;
     const { vigil } = context;

@@ -14,7 +14,7 @@
 import type { RawNode } from "../../raft/index.ts";
 import type { Message } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
-import { Fault, refusalOf, refuse, type Refusal } from "../errors.ts";
+import { Fault, refusalOf, type Refusal } from "../errors.ts";
 import type { LogStart } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import {
@@ -37,7 +37,7 @@ import type { Leadership } from "./leaderships.ts";
 import { LogStarts } from "./log-starts.ts";
 import { lostAcknowledgement } from "./lost-acknowledgement.ts";
 import { Membership } from "./membership.ts";
-import { changePayload, draftBytes, type Payload } from "./payload.ts";
+import { draftBytes, type Payload } from "./payload.ts";
 import { needsTicks } from "./pulse.ts";
 import { ReadBarriers } from "./read-barriers.ts";
 import type { ReplicaContext } from "./replica-context.ts";
@@ -249,31 +249,15 @@ export class HostedReplica implements Replica, VigilantReplica {
   changeMembers(target: MembersTarget): Promise<Done> {
     const { run } = this.#driver;
     if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
-    const planned = this.#membership.plan(this.#log.configurations.state, target);
-    if (planned === null) return Promise.resolve({ ok: true });
-    if ("ok" in planned) return Promise.resolve(planned);
-    const data = changePayload(planned, this.nextOffset, this.clock());
-    const bytes = draftBytes(data);
-    const proposed = run.node.proposeConfChange(planned, { data, bytes });
     this.#context.changed(this);
-    if (!proposed.ok) return Promise.resolve(this.#membership.refused(proposed.reason));
-    const entry = { ...proposed, type: "confChange", data, change: planned, bytes } as const;
-    this.#log.track(run, entry, data);
-    return this.#membership.untilApplied(proposed.index);
+    return this.#membership.change(run, this.#log, target);
   }
 
   transferLeadership(toNode: number): Promise<Done> {
     const { run } = this.#driver;
     if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
-    if (toNode === this.identity.nodeId) return Promise.resolve({ ok: true });
-    const to = this.#campaigns.voterOn(toNode);
-    if (to === 0) {
-      const detail = `Cannot hand ${this.groupId} to node ${toNode}: it is no voter of the group`;
-      return Promise.resolve(refuse("invalid_request", detail));
-    }
-    run.node.transferLeader(to);
     this.#context.changed(this);
-    return this.#membership.untilLedBy(toNode);
+    return this.#membership.transfer(run, toNode);
   }
 
   async advanceLogStart(start: LogStart): Promise<Done> {

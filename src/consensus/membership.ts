@@ -8,9 +8,12 @@ import type { ConfChange, ConfState, ProposalRefusal } from "../../raft/types.ts
 import { refuse, type Refusal } from "../errors.ts";
 import { logIndex } from "../quantities.ts";
 import type { Timer, World } from "../world.ts";
-import { replicaOf } from "./identity.ts";
+import type { CoreRun } from "./core-run.ts";
+import type { DurableLog } from "./durable-log.ts";
+import { nodeOf, replicaOf } from "./identity.ts";
 import { MemberLag } from "./member-lag.ts";
 import { changeToward, impossible } from "./membership-change.ts";
+import { changePayload, draftBytes } from "./payload.ts";
 import type { MemberProgress, MembersTarget } from "./replica.ts";
 
 /** The core gives a transfer up after an election timeout. */
@@ -72,18 +75,44 @@ export class Membership {
     return found.toSorted((a, b) => a.identity.nodeId - b.identity.nodeId);
   }
 
+  /** Proposes the change that makes the target, at a leader that is ready. */
+  change(run: CoreRun, log: DurableLog, target: MembersTarget): Promise<Done> {
+    const planned = this.#plan(log.configurations.state, target);
+    if (planned === null) return Promise.resolve({ ok: true });
+    if ("ok" in planned) return Promise.resolve(planned);
+    const data = changePayload(planned, log.positions.nextOffset, log.clock());
+    const bytes = draftBytes(data);
+    const proposed = run.node.proposeConfChange(planned, { data, bytes });
+    if (!proposed.ok) return Promise.resolve(this.#refused(proposed.reason));
+    const entry = { ...proposed, type: "confChange", data, change: planned, bytes } as const;
+    log.track(run, entry, data);
+    return new Promise((resolve) => void (this.#change = { index: proposed.index, resolve }));
+  }
+
+  /** Hands over to the voter on the node, at a leader that is ready. */
+  transfer({ node }: CoreRun, toNode: number): Promise<Done> {
+    const to = node.core.tracker.configuration.voters.incoming.find((id) => nodeOf(id) === toNode);
+    if (to === node.core.id) return Promise.resolve({ ok: true });
+    if (to === undefined) {
+      const detail = `Cannot hand ${this.#groupId} to node ${toNode}: it is no voter of the group`;
+      return Promise.resolve(refuse("invalid_request", detail));
+    }
+    node.transferLeader(to);
+    return this.#untilLedBy(toNode);
+  }
+
   /** The change to propose; null when the target is reached; or why there is none. */
-  plan(state: ConfState, target: MembersTarget): ConfChange | Refusal | null {
+  #plan(state: ConfState, target: MembersTarget): ConfChange | Refusal | null {
     const fault = impossible(target);
     if (fault !== null) {
       return refuse("invalid_request", `Cannot change the members of ${this.#groupId}: ${fault}`);
     }
     if (this.#change !== null || state.votersOutgoing.length > 0)
-      return this.refused("changeRefused");
+      return this.#refused("changeRefused");
     return changeToward(state, target);
   }
 
-  refused(reason: ProposalRefusal): Refusal {
+  #refused(reason: ProposalRefusal): Refusal {
     const detail = `Cannot change the members of ${this.#groupId}`;
     if (reason === "changeRefused") {
       return refuse("policy_violation", `${detail}: another change is under way`);
@@ -94,10 +123,6 @@ export class Membership {
     );
   }
 
-  untilApplied(index: number): Promise<Done> {
-    return new Promise((resolve) => void (this.#change = { index, resolve }));
-  }
-
   /** The configuration that the change at `index` made is applied. */
   applied(index: number, joint: boolean): void {
     const change = this.#change;
@@ -106,7 +131,7 @@ export class Membership {
     change.resolve({ ok: true });
   }
 
-  untilLedBy(to: number): Promise<Done> {
+  #untilLedBy(to: number): Promise<Done> {
     const detail = `Cannot hand ${this.#groupId} to node ${to}`;
     this.#endTransfer(refuse("policy_violation", `${detail}: another transfer took its place`));
     return new Promise((resolve) => {
