@@ -43,7 +43,9 @@ export function tableOf(
   ];
   const room = Math.max(0, size.rows - head.length - 1);
   const shown = [...groups].sort(worstFirst).slice(0, room);
-  const lines = [...head, ...groupLines(shown, clocks)];
+  const down = new Set<number>();
+  for (const [nodeId, { state }] of model.nodes) if (state === "down") down.add(nodeId);
+  const lines = [...head, ...groupLines(shown, down, clocks)];
   return lines.slice(0, size.rows).map((line) => line.slice(0, size.columns));
 }
 
@@ -134,22 +136,27 @@ function gapText({ ms }: Gap): string {
   return ms < 2 * lookMs ? `under ${timeText(2 * lookMs)}` : timeText(ms);
 }
 
-function groupLines(groups: readonly WatchedGroup[], clocks: Clocks): readonly string[] {
+function groupLines(
+  groups: readonly WatchedGroup[],
+  down: ReadonlySet<number>,
+  clocks: Clocks,
+): readonly string[] {
   const rows = groups.map((group) => [
     group.name,
     group.leader === null || group.lostAt !== null ? "NONE" : String(group.leader),
     String(group.term),
-    membersText(group),
+    membersText(group, down),
     group.gap === null ? "" : `${gapText(group.gap)} at ${clockText(clocks, group.gap.at)}`,
   ]);
   return tableLines([["group", "leader", "term", "members", "last gap"], ...rows]);
 }
 
-/** "1 (20 behind), 2, 3 (learner)"; where the replicas are to be while their leader does not tell. */
-function membersText({ members, assigned }: WatchedGroup): string {
+/** "1 (down), 2 (20 behind), 3 (learner)"; where the replicas are to be while their leader does not tell. */
+function membersText({ members, assigned }: WatchedGroup, down: ReadonlySet<number>): string {
   if (members.length === 0) return assigned.join(", ");
   return members
     .map(({ nodeId, voter, inSync, lagEntries }) => {
+      if (down.has(nodeId)) return `${nodeId} (down)`;
       if (!voter) return `${nodeId} (learner)`;
       return inSync ? String(nodeId) : `${nodeId} (${lagEntries} behind)`;
     })
