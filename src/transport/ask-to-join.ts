@@ -25,9 +25,9 @@ export interface JoinQuestion {
 /** What the member's onJoin() answered. Throws Fault: what it threw, peer_authentication_failed, node_unreachable,
  *  request_timed_out. The question is safe to repeat as far as its request is. */
 export async function askToJoin(question: JoinQuestion): Promise<unknown> {
-  const { address, tls = null } = question;
+  const { world, address, tls = null } = question;
   const target: WireTarget = { ...address, tls };
-  const wire = new Http2Wire(target);
+  const wire = new Http2Wire(target, (fn) => world.defer(fn));
   try {
     return await ask(wire, target, question);
   } catch (thrown) {

@@ -124,7 +124,7 @@ class Http2Transport implements Transport {
         host,
         port,
         tls: this.#tls,
-        fetch: (request) => this.#door.fetch(request),
+        fetch: (request) => this.#answer(request),
       });
     } catch (thrown) {
       const detail = `Cannot open peer port ${host}:${port}: ${(thrown as Error).message}`;
@@ -132,6 +132,16 @@ class Http2Transport implements Transport {
     }
     this.#tick();
     return Promise.resolve();
+  }
+
+  /** A bug of those who take packets ends the process, as it does on a long lane; the runtime would answer 500 and go on. */
+  #answer(request: Request): Promise<Response> {
+    return this.#door.fetch(request).catch((thrown: unknown) => {
+      this.#options.world.defer(() => {
+        throw thrown;
+      });
+      return new Response(null, { status: 500 });
+    });
   }
 
   setPeers(peers: readonly Peer[]): void {

@@ -128,7 +128,12 @@ export class InboundLane {
     if ((this.#acks.desiredSize ?? 0) < -unreadAcksMax)
       return this.end(refuse("invalid_request", "Acknowledgements are not read"));
     this.#ackedBytes = receivedBytes;
-    this.#acks.enqueue(int64(receivedBytes));
+    try {
+      this.#acks.enqueue(int64(receivedBytes));
+    } catch {
+      // The answer's connection is gone, and nobody said so yet.
+      this.end(null);
+    }
   }
 
   #tell(why: Refusal): void {

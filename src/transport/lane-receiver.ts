@@ -2,10 +2,11 @@
 //
 // Promise: a packet is handed on once, whole and checked, in the order in which its last frame came; memory is bounded by
 // `budgetBytes` for packets that are not complete, and one frame. What is wrong is told once, and nothing is handed on
-// after it. A packet that lies in one frame and one chunk is handed on where it lies, without a copy. Left to others:
-// acknowledging `receivedBytes`, closing the connection.
+// after it. A packet that lies in one frame and one chunk is handed on where it lies, without a copy; of any other each
+// byte is copied once, to its place in the packet. Left to others: acknowledging `receivedBytes`, closing the connection.
 
 import { uint32At } from "../bytes/big-endian.ts";
+import { crc32c } from "../bytes/crc32c.ts";
 import { type Refusal, refuse } from "../errors.ts";
 import { limits } from "../limits.ts";
 import {
@@ -16,6 +17,7 @@ import {
   frameHeaderAt,
   frameHeaderBytes,
   frameVerifies,
+  headerChecksum,
   headerFault,
 } from "./frame.ts";
 
@@ -32,9 +34,26 @@ export interface LaneReceiverOptions {
 /** A packet of which not all fragments have come. */
 interface Partial {
   readonly bytes: Uint8Array;
+  readonly length: number;
   readonly headLength: number;
   filled: number;
 }
+
+/** A frame whose header is here and whose payload is still coming. */
+interface Coming {
+  readonly header: FrameHeader;
+  /** Where its payload goes; null: there is none to keep. */
+  readonly target: Uint8Array;
+  targetAt: number;
+  left: number;
+  /** Of all that is here. */
+  crc: number;
+  readonly wantedCrc: number;
+}
+
+const whole = flagFirst | flagLast;
+/** Memory of a packet that was handed on is kept for the next one up to this size. */
+const spareBytesMax = 4 * 1024 * 1024;
 
 export class LaneReceiver {
   readonly #options: LaneReceiverOptions;
@@ -43,9 +62,13 @@ export class LaneReceiver {
   #partialBytes = 0;
   #sequence = 0;
   #receivedBytes = 0;
-  /** The beginning of a frame whose rest has yet to come. */
+  /** The beginning of a header whose rest has yet to come. */
+  readonly #header = new Uint8Array(frameHeaderBytes);
+  #headerFilled = 0;
+  #coming: Coming | null = null;
+  /** Payload of a short packet that came in pieces. */
   #carry: Uint8Array | null = null;
-  #carried = 0;
+  #spare: Uint8Array | null = null;
   #broken: Refusal | null = null;
 
   constructor(options: LaneReceiverOptions) {
@@ -76,104 +99,133 @@ export class LaneReceiver {
 
   #take(chunk: Uint8Array): Refusal | null {
     let at = 0;
-    while (at < chunk.length) {
-      if (this.#carried > 0 || chunk.length - at < frameHeaderBytes) {
-        at += this.#fill(chunk, at);
-        const wrong = this.#carriedFrame();
+    while (at < chunk.length || this.#coming?.left === 0) {
+      if (this.#coming !== null) {
+        at += this.#fill(this.#coming, chunk, at);
+        const wrong = this.#coming.left === 0 ? this.#came(this.#coming) : null;
         if (wrong !== null) return wrong;
         continue;
       }
-      const fault = this.#headerFault(chunk, at);
-      if (fault !== null) return fault;
-      const end = at + frameHeaderBytes + uint32At(chunk, at + 8);
-      if (end > chunk.length) {
-        at += this.#fill(chunk, at);
+      if (this.#headerFilled > 0 || chunk.length - at < frameHeaderBytes) {
+        const count = Math.min(frameHeaderBytes - this.#headerFilled, chunk.length - at);
+        this.#header.set(chunk.subarray(at, at + count), this.#headerFilled);
+        this.#headerFilled += count;
+        at += count;
+        if (this.#headerFilled < frameHeaderBytes) return null;
+        this.#headerFilled = 0;
+        const wrong = this.#begin(this.#header, 0);
+        if (wrong !== null) return wrong;
         continue;
       }
-      const wrong = this.#frame(chunk.subarray(at, end));
+      const end = at + frameHeaderBytes + uint32At(chunk, at + 8);
+      const isWhole = end <= chunk.length && chunk[at + 5] === whole;
+      const wrong = isWhole ? this.#whole(chunk.subarray(at, end)) : this.#begin(chunk, at);
       if (wrong !== null) return wrong;
-      at = end;
+      at = isWhole ? end : at + frameHeaderBytes;
     }
     return null;
   }
 
-  /** Moves bytes into the carry: up to the end of the header while it is incomplete, then up to the end of the frame.
-   *  Answers how many. */
-  #fill(chunk: Uint8Array, at: number): number {
-    this.#carry ??= new Uint8Array(frameHeaderBytes + limits.fragmentBytesMax);
-    const wanted =
-      this.#carried < frameHeaderBytes
-        ? frameHeaderBytes
-        : frameHeaderBytes + uint32At(this.#carry, 8);
-    const count = Math.min(wanted - this.#carried, chunk.length - at);
-    this.#carry.set(chunk.subarray(at, at + count), this.#carried);
-    this.#carried += count;
+  /** Moves what is here of a payload to its place. Answers how many bytes. */
+  #fill(coming: Coming, chunk: Uint8Array, at: number): number {
+    const count = Math.min(coming.left, chunk.length - at);
+    if (count === 0) return 0;
+    const part = chunk.subarray(at, at + count);
+    coming.crc = crc32c(part, coming.crc);
+    coming.target.set(part, coming.targetAt);
+    coming.targetAt += count;
+    coming.left -= count;
     return count;
   }
 
-  /** Takes the carried frame when it is complete. */
-  #carriedFrame(): Refusal | null {
-    const carry = this.#carry;
-    if (carry === null || this.#carried < frameHeaderBytes) return null;
-    const fault = this.#headerFault(carry, 0);
-    if (fault !== null) return fault;
-    const end = frameHeaderBytes + uint32At(carry, 8);
-    if (this.#carried < end) return null;
-    this.#carried = 0;
-    return this.#frame(carry.subarray(0, end));
-  }
-
-  #headerFault(bytes: Uint8Array, at: number): Refusal | null {
-    const fault = headerFault(bytes, at);
-    return fault === null ? null : this.#refuse(fault);
-  }
-
-  #frame(frame: Uint8Array): Refusal | null {
+  /** A packet that lies in one frame and one chunk. */
+  #whole(frame: Uint8Array): Refusal | null {
     const header = frameHeaderAt(frame, 0);
-    if (!frameVerifies(frame, this.#options.seed))
-      return this.#refuse("its checksum does not match: it is damaged, or of another stream");
-    const wanted = (this.#sequence + 1) >>> 0;
-    if (header.sequence !== wanted)
-      return this.#refuse(`frame ${wanted} is wanted, got ${header.sequence}`);
-    this.#sequence = wanted;
-    if (header.flags === flagPing) return null;
-    const headMax = Math.min(header.packetLength, limits.packetHeadBytesMax);
-    if (header.headLength > headMax)
-      return this.#refuse(`a head of at most ${headMax} bytes is wanted, got ${header.headLength}`);
-    const whole = flagFirst | flagLast;
-    if (header.flags !== whole) return this.#fragment(header, frame.subarray(frameHeaderBytes));
-    if (header.payloadLength !== header.packetLength)
-      return this.#refuse(
-        `packet of ${header.packetLength} bytes came with ${header.payloadLength}`,
-      );
+    const wrong = this.#headerRefusal(frame, 0, header);
+    if (wrong !== null) return wrong;
+    if (!frameVerifies(frame, this.#options.seed)) return this.#damaged();
     this.#hand(frame.subarray(frameHeaderBytes), header.headLength);
     return null;
   }
 
-  #fragment(header: FrameHeader, payload: Uint8Array): Refusal | null {
-    const { packet, packetLength, headLength, flags } = header;
-    if ((flags & flagFirst) !== 0) {
-      const wrong = this.#begin(header);
-      if (wrong !== null) return wrong;
+  /** A frame whose payload comes in pieces, or is a piece. Nothing of it is handed on before its checksum was seen. */
+  #begin(bytes: Uint8Array, at: number): Refusal | null {
+    const header = frameHeaderAt(bytes, at);
+    const wrong = this.#headerRefusal(bytes, at, header);
+    if (wrong !== null) return wrong;
+    const crc = headerChecksum(bytes, at, this.#options.seed);
+    const wantedCrc = uint32At(bytes, at);
+    const left = header.payloadLength;
+    if (header.flags === flagPing || header.flags === whole) {
+      this.#carry ??= new Uint8Array(limits.fragmentBytesMax);
+      this.#coming = { header, target: this.#carry, targetAt: 0, left, crc, wantedCrc };
+      return null;
     }
-    const partial = this.#partials.get(packet);
-    if (partial === undefined) return this.#refuse(`packet ${packet} goes on but never began`);
-    if (partial.bytes.length !== packetLength || partial.headLength !== headLength)
-      return this.#refuse(`packet ${packet} changed its length`);
-    const filled = partial.filled + payload.length;
-    const isLast = (flags & flagLast) !== 0;
-    if (filled > packetLength || isLast !== (filled === packetLength) || payload.length === 0)
-      return this.#refuse(`packet ${packet} of ${packetLength} bytes came with ${filled}`);
-    partial.bytes.set(payload, partial.filled);
-    partial.filled = filled;
-    if (!isLast) return null;
-    this.#partials.delete(packet);
-    this.#partialBytes -= packetLength;
-    this.#hand(partial.bytes, headLength);
+    const partial = this.#partialOf(header);
+    if ("code" in partial) return partial;
+    this.#coming = {
+      header,
+      target: partial.bytes,
+      targetAt: partial.filled,
+      left,
+      crc,
+      wantedCrc,
+    };
     return null;
   }
 
-  #begin({ packet, packetLength, headLength }: FrameHeader): Refusal | null {
+  /** A frame that began in #begin() is complete. */
+  #came({ header, crc, wantedCrc, target, targetAt }: Coming): Refusal | null {
+    this.#coming = null;
+    if (crc !== wantedCrc) return this.#damaged();
+    if (header.flags === flagPing) return null;
+    if (header.flags === whole) {
+      this.#hand(target.subarray(0, targetAt), header.headLength);
+      return null;
+    }
+    const partial = this.#partials.get(header.packet);
+    if (partial !== undefined) partial.filled = targetAt;
+    if ((header.flags & flagLast) === 0) return null;
+    this.#partials.delete(header.packet);
+    this.#partialBytes -= header.packetLength;
+    this.#hand(target.subarray(0, header.packetLength), header.headLength);
+    if (target.length <= spareBytesMax) this.#spare = target;
+    return null;
+  }
+
+  #headerRefusal(bytes: Uint8Array, at: number, header: FrameHeader): Refusal | null {
+    const fault = headerFault(bytes, at);
+    if (fault !== null) return this.#refuse(fault);
+    const wanted = (this.#sequence + 1) >>> 0;
+    if (header.sequence !== wanted)
+      return this.#refuse(`frame ${wanted} is wanted, got ${header.sequence}`);
+    this.#sequence = wanted;
+    const { packetLength, headLength, payloadLength, flags } = header;
+    const headMax = Math.min(packetLength, limits.packetHeadBytesMax);
+    if (headLength > headMax)
+      return this.#refuse(`a head of at most ${headMax} bytes is wanted, got ${headLength}`);
+    if ((flags === whole || flags === flagPing) && payloadLength !== packetLength)
+      return this.#refuse(`packet of ${packetLength} bytes came with ${payloadLength}`);
+    return null;
+  }
+
+  /** The packet to which a fragment belongs, begun when it is the first. */
+  #partialOf(header: FrameHeader): Partial | Refusal {
+    const { packet, packetLength, headLength, payloadLength, flags } = header;
+    const refused = (flags & flagFirst) === 0 ? null : this.#newPartial(header);
+    if (refused !== null) return refused;
+    const partial = this.#partials.get(packet);
+    if (partial === undefined) return this.#refuse(`packet ${packet} goes on but never began`);
+    if (partial.length !== packetLength || partial.headLength !== headLength)
+      return this.#refuse(`packet ${packet} changed its length`);
+    const filled = partial.filled + payloadLength;
+    const isLast = (flags & flagLast) !== 0;
+    if (filled > packetLength || isLast !== (filled === packetLength) || payloadLength === 0)
+      return this.#refuse(`packet ${packet} of ${packetLength} bytes came with ${filled}`);
+    return partial;
+  }
+
+  #newPartial({ packet, packetLength, headLength }: FrameHeader): Refusal | null {
     const bytesMax = limits.packetHeadBytesMax + limits.packetBodyBytesMax;
     if (packetLength > bytesMax || packetLength - headLength > limits.packetBodyBytesMax)
       return this.#refuse(`a packet of at most ${bytesMax} bytes is wanted, got ${packetLength}`);
@@ -186,13 +238,26 @@ export class LaneReceiver {
         `at most ${limits.openPacketsMax} packets and ${this.#budgetBytes} bytes may be incomplete`,
       );
     this.#partialBytes += packetLength;
-    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(packetLength).buffer);
-    this.#partials.set(packet, { bytes, headLength, filled: 0 });
+    const bytes = this.#memoryFor(packetLength);
+    this.#partials.set(packet, { bytes, length: packetLength, headLength, filled: 0 });
     return null;
+  }
+
+  /** At least `length` bytes: fresh memory costs more than the copy into it. */
+  #memoryFor(length: number): Uint8Array {
+    const spare = this.#spare;
+    if (spare === null || spare.length < length)
+      return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    this.#spare = null;
+    return spare;
   }
 
   #hand(bytes: Uint8Array, headLength: number): void {
     this.#options.onPacket(bytes.subarray(0, headLength), bytes.subarray(headLength));
+  }
+
+  #damaged(): Refusal {
+    return this.#refuse("its checksum does not match: it is damaged, or of another stream");
   }
 
   #refuse(why: string): Refusal {

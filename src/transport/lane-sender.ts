@@ -55,6 +55,9 @@ interface Written {
   chunk: Uint8Array | null;
 }
 
+/** A lane fills no more than this in one turn: a full window of bulk would keep a beat waiting for milliseconds. */
+const turnBytesMax = 128 * 1024;
+
 export class LaneSender {
   readonly #options: LaneSenderOptions;
   readonly #windowBytes: number;
@@ -176,8 +179,14 @@ export class LaneSender {
   }
 
   #flush(): void {
-    while (!this.#closed && this.#hasFrames() && this.outstandingBytes < this.#windowBytes)
+    const turnEnd = this.#sentBytes + turnBytesMax;
+    while (!this.#closed && this.#hasFrames() && this.outstandingBytes < this.#windowBytes) {
+      if (this.#sentBytes >= turnEnd) {
+        this.#schedule();
+        break;
+      }
       this.#sendFrame(this.#next());
+    }
     if (this.#pingWanted && !this.#closed) {
       this.#pingWanted = false;
       if (this.outstandingBytes === 0) this.#frame(flagPing, 0, null);

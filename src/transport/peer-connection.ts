@@ -161,9 +161,11 @@ export class PeerConnection {
   }
 
   #newWire(): PeerWire {
-    const { protocol } = this.#self;
+    const { protocol, world } = this.#self;
     const http1 = protocol === "http1" || (protocol === "auto" && this.#deaf >= deafMax);
-    return http1 ? new Http1Wire(this.#target) : new Http2Wire(this.#target);
+    return http1
+      ? new Http1Wire(this.#target)
+      : new Http2Wire(this.#target, (fn) => world.defer(fn));
   }
 
   async #openLanes(wire: PeerWire, greeting: Greeting): Promise<void> {

@@ -99,6 +99,32 @@ describe("lanes through a network that", () => {
 });
 
 describe("Bun and node:http2 still", () => {
+  test("keep a lane whose idle timeout was lifted, and end the others", async () => {
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      http2: true,
+      idleTimeout: 1,
+      fetch(request, server) {
+        if (request.url.endsWith("/lane")) server.timeout(request, 0);
+        return new Response(new ReadableStream({ start: (acks) => acks.enqueue(Buffer.of(1)) }));
+      },
+    });
+    ends.push(() => server.stop(true));
+    const ended: string[] = [];
+    for (const path of ["/other", "/lane"]) {
+      const session = connect(`http://127.0.0.1:${server.port}`);
+      session.on("close", () => ended.push(path));
+      session.on("error", () => undefined);
+      const stream = session.request({ ":method": "POST", ":path": path });
+      stream.on("error", () => undefined);
+      stream.write("x");
+      ends.push(() => Promise.resolve(session.destroy()));
+    }
+    await until(() => ended.length > 0, "the idle connection to be closed");
+    expect(ended).toEqual(["/other"]);
+  });
+
   test("end a request's body at once when its client is gone", async () => {
     let ended = "";
     const server = Bun.serve({

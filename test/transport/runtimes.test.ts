@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { until } from "../broker/virtual-world.ts";
 import { ChildNode, type Runtime } from "./child-node.ts";
 import { tlsOf } from "./certificates.ts";
+import { startNode } from "./http2-nodes.ts";
 
 const nodes: ChildNode[] = [];
 afterEach(async () => {
@@ -70,11 +71,28 @@ describe.each(pairs)("a node on %s beside one on %s", (a, b) => {
     expect(await one.received(20)).toMatchObject({ packets: 20, wrong: 0 });
   }, 60_000);
 
-  test("falls back to HTTP/1.1", async () => {
-    const [one, two] = await pair(a, b, { protocol: "http1" });
+  test("falls back to HTTP/1.1, over TLS too", async () => {
+    const [one, two] = await pair(a, b, { protocol: "http1", tls: tlsOf("cluster") });
     await one.send(2, "bulk", { count: 50, size: 1_000_000 });
     expect(await two.received(50)).toMatchObject({ packets: 50, wrong: 0 });
     await two.send(1, "control", { count: 100, size: 200 });
     expect(await one.received(100)).toMatchObject({ packets: 100, wrong: 0 });
+  }, 60_000);
+});
+
+describe.each(["bun", "deno"] as const)("a node on %s", (runtime) => {
+  // On Deno a connection that was destroyed from within its GOAWAY event took the process with it, now and then.
+  test("outlives the ends of its peer's processes, one after the other", async () => {
+    const node = await new ChildNode(runtime, { nodeId: 1 }).ready();
+    nodes.push(node);
+    for (let round = 1; round <= 10; round += 1) {
+      const { transport, told } = await startNode(2);
+      transport.setPeers([node.peer]);
+      node.setPeers([{ nodeId: 2, ...transport.address }]);
+      const told2 = () => node.events.filter((event) => event === "up 2").length;
+      await until(() => told.events.includes("up 1") && told2() === round, "both to be up");
+      await transport.close();
+      await until(() => node.events.at(-1) === "down 2", "node 2 to be down");
+    }
   }, 60_000);
 });
