@@ -165,6 +165,6 @@ export function joinAdvice(fault: Fault): string {
   if (fault.code === "peer_authentication_failed")
     return "\nGive this node the --cluster-secret-file, or certificates of the authority, of the others.";
   return codes[fault.code].retryable
-    ? "\nIs the cluster there, and does a majority of it run? rivulet cluster status --url URL"
+    ? "\nDoes a majority of the cluster run (rivulet cluster status --url URL), and do its nodes use --peer-tls-*?"
     : "";
 }
