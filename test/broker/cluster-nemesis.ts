@@ -124,7 +124,7 @@ export class Nemesis {
       node,
       this.cluster.append(node.nodeId, topic, [value], { partition, timeoutMs }),
     );
-    if (outcome?.ok === true) {
+    if (outcome !== null && outcome.ok) {
       this.acked.set(value, outcome.baseOffset);
       return outcome.baseOffset;
     }
@@ -148,7 +148,7 @@ export class Nemesis {
         idempotency: key,
       } as const;
       const [outcome] = (await this.#whileAlive(node, node.broker.produce(request))) ?? [];
-      if (outcome?.ok === true) {
+      if (outcome !== undefined && outcome.ok) {
         this.acked.set(value, outcome.baseOffset);
         return outcome.baseOffset;
       }
@@ -268,15 +268,15 @@ export class Nemesis {
   /** What the node answers; null: it died meanwhile. */
   async #whileAlive<T>(node: BrokerNode, work: Promise<T>): Promise<T | null> {
     const { broker } = node;
-    let isDead = false;
+    const vigil = { isOver: false };
     const death = (async () => {
-      while (!isDead && node.alive && node.broker === broker) await this.#sleep(20);
+      while (!vigil.isOver && node.alive && node.broker === broker) await this.#sleep(20);
       return null;
     })();
     try {
       return await Promise.race([work.catch(() => null), death]);
     } finally {
-      isDead = true;
+      vigil.isOver = true;
     }
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { metricRows } from "../../edge/contract/metric-rows.ts";
-import { hostMetricNames, journalMetricNames } from "../../src/broker/metrics.ts";
+import { hostMetricNames, journalMetricNames, vigilMetricNames } from "../../src/broker/metrics.ts";
+import { TestCluster } from "../consensus/cluster.ts";
 import { startNode, stopNodes } from "./whole-node.ts";
 
 afterEach(stopNodes);
@@ -11,4 +12,12 @@ test("every number of journal and host is shown, and every shown one is describe
   expect(Object.keys(hostMetricNames).sort()).toEqual(Object.keys(host.metrics()).sort());
   const shown = Object.keys(broker.metrics()).map((name) => `rivulet_${name}`);
   expect(shown.filter((name) => !Object.hasOwn(metricRows, name))).toEqual([]);
+});
+
+test("every number of a host among others is shown and described", async () => {
+  const { host } = (await TestCluster.of(2)).node(1);
+  const names = { ...hostMetricNames, ...vigilMetricNames };
+  expect(Object.keys(names).sort()).toEqual(Object.keys(host.metrics()).sort());
+  const rows = Object.values(names).map((name) => `rivulet_${name}`);
+  expect(rows.filter((name) => !Object.hasOwn(metricRows, name))).toEqual([]);
 });
