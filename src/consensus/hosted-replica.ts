@@ -11,7 +11,6 @@
 // as leader is over tells at once that the fate of what it had proposed is not known.
 // Left to others: the turn itself (host.ts), the core's work (core-driver.ts), which nodes live (vigil.ts).
 
-import type { RawNode } from "../../raft/index.ts";
 import type { Message } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
 import { Fault, refusalOf, type Refusal } from "../errors.ts";
@@ -139,6 +138,11 @@ export class HostedReplica implements Replica, VigilantReplica {
     return this.#damage !== null;
   }
 
+  /** It has no core: nobody has used it, or asked for it, so far. */
+  get cold(): boolean {
+    return this.#driver.run === null;
+  }
+
   get commitIndex(): LogIndex {
     return this.#log.positions.commitIndex;
   }
@@ -226,7 +230,9 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     if (this.#ready || this.#ledElsewhere() !== null) return Promise.resolve(this.#role.leaderId);
     const known = this.#waiters.untilLeader(timeoutMs);
-    if (this.#damage === null) this.#campaigns.use();
+    // A damaged replica only listens.
+    if (this.#damage !== null) return known;
+    this.#campaigns.use();
     void this.#load();
     return known;
   }
@@ -243,7 +249,7 @@ export class HostedReplica implements Replica, VigilantReplica {
   progress(): readonly MemberProgress[] {
     const { run } = this.#driver;
     if (run === null || !this.#role.leader) return [];
-    return this.#membership.progress(run.node, this.lastIndex);
+    return this.#membership.progress(run.node, this.lastIndex, this.#context.vigil);
   }
 
   changeMembers(target: MembersTarget): Promise<Done> {
@@ -304,8 +310,10 @@ export class HostedReplica implements Replica, VigilantReplica {
     const { run } = this.#driver;
     const { vigil } = this.#context;
     if (run === null || this.#alone || vigil === null) return false;
-    if (!needsTicks(run.node, vigil)) return false;
+    const rests = !needsTicks(run.node, vigil);
+    if (rests && !this.#membership.commitUntold(run.node)) return false;
     this.#driver.guarded(() => tickCore(run.node, vigil));
+    if (rests) this.#membership.commitTold(run.node);
     if (this.#role.leader) this.#membership.tick(run.node, this.lastIndex);
     this.#context.changed(this);
     return true;
@@ -356,7 +364,7 @@ export class HostedReplica implements Replica, VigilantReplica {
       this.#campaigns.use();
       await settled;
     }
-    if (positions.confirmedTerm === 0) await this.#locateHighWatermark();
+    if (positions.confirmedTerm === 0) await this.#log.locateHighWatermark();
   }
 
   /** One step: what waits to be told, proposals, then one Ready. True when there is more to do. */
@@ -367,7 +375,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     }
     const { run } = this.#driver;
     if (run === null) return this.#wakeWanted;
-    this.#barriers.ask(() => askRead(run));
+    this.#barriers.ask(() => run.askRead());
     this.#driver.turn(run);
     if (!this.#alone) this.#context.ticking(this);
     return this.#wakeWanted || this.#driver.busy;
@@ -473,7 +481,7 @@ export class HostedReplica implements Replica, VigilantReplica {
   /** Who is left alone by a change has no leader to wait for, and nobody tells it so. */
   #reconfigured(run: CoreRun): void {
     this.#enterLeadership(run);
-    if (this.#alone && !this.#role.leader) this.#driver.inTurn(({ node }) => takeOver(node));
+    if (this.#alone && !this.#role.leader) this.#driver.inTurn((at) => at.takeOver());
   }
 
   #passBarriers(): void {
@@ -547,17 +555,6 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#becomeReady();
   }
 
-  /** The records up to the recorded commit end where the first entry behind it begins. */
-  async #locateHighWatermark(): Promise<void> {
-    const from = { index: logIndex(this.commitIndex + 1) };
-    const endIndex = logIndex(from.index + 1);
-    const request = { replica: this.number, from, endIndex, maxBytes: 1, dataOnly: false };
-    const page = await this.#context.journal.read(request);
-    const at = page.entries[0]?.baseOffset ?? this.highWatermark;
-    this.#log.positions.atLeast(at);
-    page.release();
-  }
-
   /** Steps down, and tells that the entries from `index` on may or may not come to be. */
   #lose(index: LogIndex, fault: Fault): void {
     const ran = this.#driver.run !== null;
@@ -596,14 +593,4 @@ export class HostedReplica implements Replica, VigilantReplica {
   #notLeader(expected: Term): Refusal {
     return notLeader(this.groupId, expected, this.#role);
   }
-}
-
-function takeOver(node: RawNode<unknown>): void {
-  node.forgetLeader();
-  node.campaign();
-}
-
-function askRead({ node }: CoreRun): number | null {
-  const asked = node.readIndex();
-  return asked.ok ? asked.request : null;
 }

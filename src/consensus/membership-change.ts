@@ -38,9 +38,12 @@ export function changeToward(state: ConfState, target: MembersTarget): ConfChang
 /** Why no group can have these members, or null. */
 export function impossible({ voters, learners }: MembersTarget): string | null {
   if (voters.length === 0) return "at least one voter is wanted";
-  // A replica that takes the place of another one on its node is named beside it until it votes.
-  const replicas = [...voters, ...learners].map(raftIdOf);
-  const twice = replicas.find((id, at) => replicas.indexOf(id) !== at);
+  // A replica that takes the place of another one on its node learns beside it until it votes.
+  const nodes = voters.map(({ nodeId }) => nodeId);
+  const crowded = nodes.find((node, at) => nodes.indexOf(node) !== at);
+  if (crowded !== undefined) return `node ${crowded} has two voters`;
+  const ids = [...voters, ...learners].map(raftIdOf);
+  const twice = ids.find((id, at) => ids.indexOf(id) !== at);
   return twice === undefined ? null : `a replica of node ${nodeOf(twice)} is named twice`;
 }
 

@@ -14,6 +14,7 @@ import { nodeOf, replicaOf } from "./identity.ts";
 import { MemberLag } from "./member-lag.ts";
 import { changeToward, impossible } from "./membership-change.ts";
 import { changePayload, draftBytes } from "./payload.ts";
+import type { NodeTable } from "./pulse.ts";
 import type { MemberProgress, MembersTarget } from "./replica.ts";
 
 /** The core gives a transfer up after an election timeout. */
@@ -27,6 +28,8 @@ export class Membership {
   readonly #lag = new MemberLag();
   /** Members that lost what they had acknowledged. */
   readonly #lostData = new Set<number>();
+  /** The commit index that heartbeats told when this leader last came to rest. */
+  #told = { term: 0, commit: 0 };
   #change: { readonly index: number; readonly resolve: (done: Done) => void } | null = null;
   #transfer: {
     readonly to: number;
@@ -58,7 +61,23 @@ export class Membership {
     this.#lag.tick(this.#world.monotonic(), lastIndex, matchesOf(node));
   }
 
-  progress(node: RawNode<unknown>, lastIndex: number): readonly MemberProgress[] {
+  /** A member whose answer crossed an append may have passed over the commit index in it. Before a group comes to rest
+   *  its leader tells it once more, by heartbeats, or that member would show an older state until the next append. */
+  commitUntold({ core }: RawNode<unknown>): boolean {
+    const { term, commit } = this.#told;
+    return core.role === "leader" && (term !== core.term || commit < core.log.committed);
+  }
+
+  /** Heartbeats went out while no living member lacked anything. */
+  commitTold({ core }: RawNode<unknown>): void {
+    this.#told = { term: core.term, commit: core.log.committed };
+  }
+
+  progress(
+    node: RawNode<unknown>,
+    lastIndex: number,
+    nodes: NodeTable | null,
+  ): readonly MemberProgress[] {
     const now = this.#world.monotonic();
     const { tracker, id: own } = node.core;
     const found: MemberProgress[] = [];
@@ -68,7 +87,8 @@ export class Membership {
         voter: !isLearner,
         matchIndex: logIndex(match),
         behindMs: id === own ? 0 : this.#lag.behindMs(id, match, { now, lastIndex }),
-        active: id === own || recentActive,
+        // A group at rest hears nothing of its members: their nodes do.
+        active: id === own || (nodes?.active(nodeOf(id)) ?? recentActive),
         damaged: this.#lostData.has(id),
       });
     }
