@@ -33,11 +33,38 @@ export const journalMetricNames = {
 /** The consensus host's own name -> ours. */
 export const hostMetricNames = {
   consensus_replicas: "consensus_replicas_open",
+  consensus_leaders: "consensus_replicas_leading",
+  consensus_cold: "consensus_replicas_cold",
+  consensus_damaged: "consensus_replicas_damaged",
+  consensus_ticking: "consensus_replicas_ticking",
   consensus_turns_total: "consensus_turns_total",
+  consensus_elections_won_total: "consensus_elections_won_total",
+  consensus_leaderships_lost_total: "consensus_leaderships_lost_total",
+  consensus_messages_sent_total: "consensus_messages_sent_total",
+  consensus_messages_unsent_total: "consensus_messages_unsent_total",
+  consensus_messages_ignored_total: "consensus_messages_ignored_total",
+  consensus_packets_refused_total: "consensus_packets_refused_total",
+  consensus_strangers_total: "consensus_strangers_total",
+  consensus_undurable_bytes: "consensus_undurable_bytes",
+  consensus_catch_up_reads: "consensus_catch_up_reads",
+  consensus_catch_up_waiting: "consensus_catch_up_waiting",
+  consensus_state_sent_total: "consensus_state_sent_total",
+  consensus_state_installed_total: "consensus_state_installed_total",
   consensus_snapshots_saved_total: "consensus_snapshots_saved_total",
   consensus_snapshots_failed_total: "consensus_snapshots_failed_total",
   consensus_admitted_bytes: "consensus_admitted_bytes",
-  consensus_ticking: "consensus_replicas_ticking",
+} as const;
+
+/** What the host has to tell only among other nodes. */
+export const vigilMetricNames = {
+  consensus_beats_sent_total: "consensus_beats_sent_total",
+  consensus_beats_heard_total: "consensus_beats_heard_total",
+  consensus_nodes_silent_total: "consensus_nodes_silent_total",
+  consensus_led_questions_total: "consensus_led_questions_total",
+  consensus_led_pages_total: "consensus_led_pages_total",
+  consensus_watch_packets_refused_total: "consensus_watch_packets_refused_total",
+  consensus_fit: "consensus_fit",
+  consensus_campaigns_waiting: "consensus_campaigns_waiting",
 } as const;
 
 /** The numbers that have a row, renamed. Cost: one object. */

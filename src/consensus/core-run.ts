@@ -64,6 +64,18 @@ export class CoreRun {
     this.#received.clear();
   }
 
+  /** The number of a read request; null: nobody can be asked now. */
+  askRead(): number | null {
+    const asked = this.node.readIndex();
+    return asked.ok ? asked.request : null;
+  }
+
+  /** No leader is to be waited for. */
+  takeOver(): void {
+    this.node.forgetLeader();
+    this.node.campaign();
+  }
+
   end(): void {
     this.releaseReceived();
     for (const page of this.storage.takeHeld()) page.release();

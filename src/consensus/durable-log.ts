@@ -11,7 +11,7 @@
 import type { ConfState, Entry, Message, Snapshot } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";
 import type { HardState, LogEntry } from "../journal/journal.ts";
-import { offset, type LogIndex, type ReplicaNumber } from "../quantities.ts";
+import { logIndex, offset, type LogIndex, type ReplicaNumber } from "../quantities.ts";
 import { Configurations } from "./configurations.ts";
 import type { CoreRun } from "./core-run.ts";
 import { FoldFeed } from "./fold-feed.ts";
@@ -123,6 +123,18 @@ export class DurableLog {
   installed({ foldIndex, opened, reset }: Installation): void {
     this.feed.install(foldIndex, opened);
     this.positions.atLeast(offset(Math.max(reset.offset, opened.logStart.offset)));
+  }
+
+  /** The records up to the recorded commit end where the first entry behind it begins. Rejects with storage_damaged. */
+  async locateHighWatermark(): Promise<void> {
+    const { context, number: replica } = this.#parts;
+    const from = { index: logIndex(this.positions.commitIndex + 1) };
+    const endIndex = logIndex(from.index + 1);
+    const request = { replica, from, endIndex, maxBytes: 1, dataOnly: false };
+    const page = await context.journal.read(request);
+    const [first] = page.entries;
+    if (first !== undefined) this.positions.atLeast(first.baseOffset);
+    page.release();
   }
 
   /** The core is gone, and with it what it believed beyond what is durable. */

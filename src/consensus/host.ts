@@ -22,6 +22,7 @@ import { CatchUp } from "./catch-up.ts";
 import { releaseBatches } from "./core-run.ts";
 import { asFault } from "./core-driver.ts";
 import { HostedReplica } from "./hosted-replica.ts";
+import { hostMetrics } from "./host-metrics.ts";
 import { nodeOf, replicaOf } from "./identity.ts";
 import { decodeMessage } from "./message-codec.ts";
 import type { Payload } from "./payload.ts";
@@ -241,15 +242,10 @@ export class Host implements ReplicaHost {
     return this.#closing;
   }
 
-  /** Gauges and counters by name. Cost: O(1). */
+  /** Gauges and counters by name. Cost: O(open replicas). */
   metrics(): Readonly<Record<string, number>> {
-    const { turns, snapshotsSaved, snapshotsFailed } = this.#counters;
     return {
-      consensus_replicas: this.#replicas.size,
-      consensus_turns_total: turns,
-      consensus_snapshots_saved_total: snapshotsSaved,
-      consensus_snapshots_failed_total: snapshotsFailed,
-      consensus_admitted_bytes: this.#context.admission.bytes,
+      ...hostMetrics(this.#context, this.#counters, this.#replicas.values()),
       consensus_ticking: this.#ticking.size,
       ...this.#context.vigil?.metrics(),
     };
