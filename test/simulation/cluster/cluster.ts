@@ -73,6 +73,7 @@ export class Cluster {
   #hash = 0;
   #failure: { readonly error: unknown } | null = null;
   #crashes = 0;
+  #damaged = false;
   #healing = false;
   /** Groups that have not taken an append since the healing. */
   #lastAppends = 0;
@@ -104,7 +105,8 @@ export class Cluster {
     this.#nemesis.start();
     this.time.run(this.scenario.loadMs);
     const healedMs = this.#heal();
-    this.#checkLogs();
+    // Damage that shows when it is read makes a replica be replaced: once more, then.
+    while (!this.#checkLogs()) this.#settle();
     return this.#result(healedMs);
   }
 
@@ -130,8 +132,20 @@ export class Cluster {
     return [...this.groups.keys()].every((groupId) => this.#unsettled(groupId) === null);
   }
 
+  /** A node's rows are damaged, and perhaps nobody knows yet: no more may be lost for good. */
+  get damaged(): boolean {
+    return this.#damaged;
+  }
+
+  /** Where others have the same records. */
   flip(node: SimulatedNode): boolean {
-    return node.disk.flip();
+    const small = [...this.groups.values()].some(({ placement }) => {
+      const { voters } = placement.target;
+      return voters.length < 3 && voters.some((voter) => voter.nodeId === node.id);
+    });
+    if (small || this.#damaged || !node.disk.flip()) return false;
+    this.#damaged = true;
+    return true;
   }
 
   /** The node and its disk are gone; another node, with nothing, takes its places. */
@@ -233,6 +247,11 @@ export class Cluster {
     this.#nemesis.end();
     for (const client of this.#clients) client.stop();
     this.#startLastAppends();
+    this.#settle();
+    return this.time.now - began;
+  }
+
+  #settle(): void {
     let looked = -1;
     let problem: string | null = "nobody looked";
     const done = (): boolean => {
@@ -248,7 +267,6 @@ export class Cluster {
         `${healMsMax} ms after healing: ${problem}; ${this.#summary()}`,
       );
     }
-    return this.time.now - began;
   }
 
   #problem(): string | null {
@@ -276,8 +294,9 @@ export class Cluster {
     return behind < 0 ? null : `node ${target.voters[behind].nodeId} is behind`;
   }
 
-  /** The log of every replica, whole, against what clients saw, and against each other's. */
-  #checkLogs(): void {
+  /** The log of every replica, whole, against what clients saw, and against each other's. False: one was found to be
+   *  damaged. */
+  #checkLogs(): boolean {
     for (const history of this.#histories) {
       const { placement } = this.groups.get(history.groupId)!;
       for (const { nodeId } of placement.target.voters) {
@@ -286,10 +305,16 @@ export class Cluster {
           throw new Violation("liveness", `node ${nodeId} has no ${history.groupId}`);
         const { logStartOffset, highWatermark } = partition.bounds();
         const records = this.#wait(readAll(partition, { logStartOffset, highWatermark }));
+        if (records === "damaged" && this.#damaged) {
+          this.time.run(reconcileEveryMs * 2);
+          return false;
+        }
+        if (records === "damaged") throw new Violation("unreadable", `node ${nodeId} is damaged`);
         const who = `${history.groupId} on node ${nodeId}`;
         history.checkLog({ who, logStartOffset, highWatermark, records });
       }
     }
+    return true;
   }
 
   /** The cluster works: each group takes another append. */
@@ -367,10 +392,11 @@ export class Cluster {
 async function readAll(
   partition: Partition,
   bounds: { readonly logStartOffset: number; readonly highWatermark: number },
-): Promise<string[]> {
+): Promise<string[] | "damaged"> {
   const records: string[] = [];
   for (let offset = bounds.logStartOffset; offset < bounds.highWatermark;) {
     const found = await partition.fetch({ offset, maxBytes: 100_000 });
+    if (!found.ok && found.code === "storage_damaged") return "damaged";
     if (!found.ok) throw new Violation("unreadable", `offset ${offset}: ${found.detail}`);
     const page = recordsIn(found.batches);
     found.release();

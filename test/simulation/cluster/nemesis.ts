@@ -232,7 +232,8 @@ export class Nemesis {
   #change(): boolean {
     const { nodes, groups } = this.#cluster;
     const ids = [...nodes.keys()];
-    const size = this.#random.pick([1, 3, 3, 5, 2, 4]);
+    // What may be damaged must have two others beside it.
+    const size = this.#random.pick(this.#cluster.damaged ? [3, 3, 5, 4] : [1, 3, 3, 5, 2, 4]);
     const wanted: number[] = [];
     while (wanted.length < Math.min(size, ids.length)) {
       const id = this.#random.pick(ids);
@@ -255,7 +256,7 @@ export class Nemesis {
 
   /** A disk is lost for good; a new node takes its place. */
   #replace(): boolean {
-    if (!this.#cluster.settled()) return false;
+    if (this.#cluster.damaged || !this.#cluster.settled()) return false;
     this.#cluster.replace(this.#victim());
     return true;
   }

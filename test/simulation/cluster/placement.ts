@@ -15,11 +15,14 @@ export class Placement {
   #target: MembersTarget;
   readonly #residents = new Map<number, number[]>();
   #nextIncarnation = 2;
+  /** The members that a leader has shown last. */
+  #shown: readonly ReplicaIdentity[];
 
   constructor(groupId: string, nodeIds: readonly number[]) {
     this.groupId = groupId;
     this.born = nodeIds.map((nodeId) => ({ nodeId, incarnation: 1 }));
     this.#target = { voters: this.born, learners: [] };
+    this.#shown = this.born;
     for (const nodeId of nodeIds) this.#residents.set(nodeId, [1]);
   }
 
@@ -38,21 +41,27 @@ export class Placement {
 
   /** The voters are to be on these nodes; those that are not wanted there already get fresh incarnations. */
   aim(nodeIds: readonly number[]): void {
-    const voters = nodeIds.map((nodeId) => ({ nodeId, incarnation: this.#incarnationFor(nodeId) }));
+    const staying = this.#target.voters.filter(({ nodeId }) => nodeIds.includes(nodeId));
+    // Somebody who has the records must stay until others have them, on its node and under its name.
+    const kept = staying.some((one) => includes(this.#shown, one)) ? staying : this.#shown;
+    const voters = nodeIds.map((nodeId) => {
+      const here = [...staying, ...kept].find((one) => one.nodeId === nodeId);
+      return here ?? { nodeId, incarnation: this.#fresh(nodeId) };
+    });
     this.#target = { voters, learners: [] };
   }
 
   /** This replica is lost where it is: another one is to take its place on the node. */
   renew(lost: ReplicaIdentity): void {
     if (!includes(this.#target.voters, lost)) return;
-    const nodeIds = this.#target.voters.map((voter) => voter.nodeId);
+    const incarnation = this.#fresh(lost.nodeId);
     const voters = this.#target.voters.filter((voter) => voter.nodeId !== lost.nodeId);
-    this.#target = { voters, learners: [] };
-    this.aim(nodeIds);
+    this.#target = { voters: [...voters, { nodeId: lost.nodeId, incarnation }], learners: [] };
   }
 
   /** A leader shows exactly these members. */
   settled(members: readonly ReplicaIdentity[]): void {
+    this.#shown = members;
     for (const [nodeId, incarnations] of this.#residents) {
       const left = incarnations.filter((incarnation) => {
         const identity = { nodeId, incarnation };
@@ -63,10 +72,8 @@ export class Placement {
     }
   }
 
-  #incarnationFor(nodeId: number): number {
-    const voter = this.#target.voters.find((one) => one.nodeId === nodeId);
-    if (voter !== undefined) return voter.incarnation;
-    // Removed, perhaps not yet in fact: it comes back as somebody else.
+  /** Where a replica was removed, perhaps not yet in fact, it comes back as somebody else. */
+  #fresh(nodeId: number): number {
     const incarnation = this.#nextIncarnation++;
     this.#residents.set(nodeId, [...(this.#residents.get(nodeId) ?? []), incarnation]);
     return incarnation;
