@@ -163,6 +163,8 @@ export class TailHub {
       maxBytes: blockBytes,
       minBytes: 0,
       maxWaitMs: 0,
+      // By this node's own replica, which wakes its tailers: a tail asks nobody else.
+      consistency: "local",
     });
     if ("ok" in fetched) return fetched;
     try {
