@@ -113,6 +113,7 @@ export class DurableLog {
       if (entry.type === "confChange" && !this.#applyChange(run, entry)) break;
       const whole = toLogEntry(entry);
       if (whole !== null) known.push(whole);
+      else this.feed.missed(logIndex(entry.index));
       this.positions.committed(entry, run.recovered.get(entry.index));
     }
     if (known.length > 0) this.feed.feed(known);

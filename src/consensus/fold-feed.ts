@@ -72,6 +72,12 @@ export class FoldFeed {
     if (this.#loaded && this.#stopped === null) this.#apply(entries);
   }
 
+  /** A committed entry whose payload is in the journal alone (a recovered tail): load() has to fetch it, also when no
+   *  further entry comes that would show the gap (storms of test/cluster, seed 1). */
+  missed(index: LogIndex): void {
+    if (index > this.#applied) this.#loaded = false;
+  }
+
   /** A leader's snapshot of `index` is durable: the machine goes on from there. */
   install(index: LogIndex, { logStart, machine: bytes }: SnapshotEnvelope): void {
     if (this.#stopped !== null) return;
