@@ -186,6 +186,7 @@ class Http2Transport implements Transport {
       links: states.length,
       links_connected: states.filter((state) => state.connected).length,
       lanes_inbound: this.#door.lanes,
+      hellos_kept: this.#door.sessions,
       queued_bytes: states.reduce((sum, state) => sum + state.queuedBytes, 0),
     };
   }

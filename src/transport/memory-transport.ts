@@ -247,8 +247,8 @@ class MemoryLink {
     const { nodeId } = this.#owner;
     const { loss } = this.#network.faults(nodeId, this.#to);
     const sentAt = this.#now();
-    const arrivesAt = sentAt + this.#network.travelMs(nodeId, this.#to);
-    const dueAt = Math.max(arrivesAt, queue.waiting.at(-1)?.dueAt ?? 0);
+    // Not before those ahead of it, whenever it is due: the queue is emptied from its front.
+    const dueAt = sentAt + this.#network.travelMs(nodeId, this.#to);
     const lost = loss > 0 && this.#network.world.random() < loss;
     queue.waiting.push({ packet, size, sentAt, dueAt, lost });
     queue.bytes += size;

@@ -86,6 +86,11 @@ export class PeerDoor {
     return this.#inbound.size;
   }
 
+  /** Hellos that are kept, those with open lanes among them. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
   /** Ends the lanes of a node. */
   endFrom(nodeId: number, why: Refusal | null): void {
     for (const lane of this.#inbound) if (lane.from === nodeId) lane.end(why);

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Fault } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { type CallLane, type CallsOptions, createCalls } from "../../src/transport/call-lane.ts";
+import { decodeCallMessage, encodeCallMessage } from "../../src/transport/call-message.ts";
 import type { CallAnswer, IncomingCall } from "../../src/transport/calls.ts";
 import { MemoryNetwork } from "../../src/transport/memory-network.ts";
 import { settle, VirtualWorld } from "../broker/virtual-world.ts";
@@ -274,6 +275,24 @@ describe("calls", () => {
       b.onPacket({ from: 1, lane: "append", head, body: new Uint8Array(3) });
     }
     expect(await outcome(a.call(ask("ping")))).toBe("pong");
+  });
+
+  test("an answer from another node than was asked is passed over", async () => {
+    const { a, b } = await pair();
+    const held = holding(b, "hold");
+    const questions: Uint8Array[] = [];
+    const onPacket = b.onPacket.bind(b);
+    b.onPacket = (packet) => {
+      questions.push(new Uint8Array(packet.head));
+      onPacket(packet);
+    };
+    const call = outcome(a.call(ask("hold")));
+    await settle();
+    const { id } = decodeCallMessage(questions[0])!;
+    const head = encodeCallMessage({ kind: "answer", id, verb: "", headLength: 1 });
+    a.onPacket({ from: 3, lane: "call", head, body: Uint8Array.of(7) });
+    held[0].answer("from the one that was asked");
+    expect(await call).toBe("from the one that was asked");
   });
 
   test("after close() nothing is taken", async () => {

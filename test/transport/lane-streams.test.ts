@@ -275,6 +275,20 @@ describe("a lane's receiver ends the lane at", () => {
     }
   });
 
+  test("a flipped bit in bytes that come in pieces, of a short packet and of a long one", () => {
+    for (const length of [1_000, 2 * limits.fragmentBytesMax]) {
+      const bytes = wire([textPacket("x", [pattern(length)])]);
+      for (const at of [30, 500, bytes.length - 1]) {
+        const flipped = bytes.slice();
+        flipped[at] ^= 1;
+        const pieces = [0, 1, 2, 3].map((i) =>
+          flipped.subarray((i * flipped.length) / 4, ((i + 1) * flipped.length) / 4),
+        );
+        expect(refusal(...pieces)).toContain("checksum does not match");
+      }
+    }
+  });
+
   test("a replayed, a missing and a swapped frame", () => {
     expect(refusal(frame, frame)).toContain("frame 2 is wanted, got 1");
     expect(refusal(rest)).toContain("frame 1 is wanted, got 2");

@@ -61,6 +61,21 @@ describe("lanes through a network that", () => {
     await until(() => b.told.heads().includes("heard"), "the packet");
   });
 
+  test("keeps the end of a process from its peer are broken when the next process shows itself", async () => {
+    const { a, b, proxy } = await throughProxy({}, { back: false });
+    proxy.pause();
+    const next = await startNode(2);
+    ends.push(() => next.transport.close());
+    next.transport.setPeers([addressed(a)]);
+    await until(() => a.told.events.length >= 5, "the lanes to the former process to be broken");
+    expect(a.told.events.slice(0, 5).sort()).toEqual(
+      ["up 2", ...lanes.map((lane) => `broken 2 ${lane}`)].sort(),
+    );
+    // Not by the watchdog, which would take seconds.
+    expect(a.lines.map(({ fields }) => fields["code"])).toContain("replaced_process");
+    await b.transport.close();
+  });
+
   test("is idle stay open: pings are acknowledged", async () => {
     const { a, b } = await throughProxy(
       { pace: { ...quick, stallMs: 300, pingMs: 1 } },

@@ -6,13 +6,22 @@ import { connect } from "node:http2";
 import { refuse } from "../../src/errors.ts";
 import { limits } from "../../src/limits.ts";
 import { askToJoin } from "../../src/transport/ask-to-join.ts";
-import { decodeHelloAnswer, encodeHello } from "../../src/transport/hello.ts";
+import { greet } from "../../src/transport/greeting.ts";
+import {
+  decodeHelloAnswer,
+  encodeHello,
+  encodeHelloAnswer,
+  encodeProof,
+  type HelloAnswer,
+  transcriptOf,
+} from "../../src/transport/hello.ts";
 import {
   createHttp2Transport,
   type Http2TransportOptions,
 } from "../../src/transport/http2-transport.ts";
 import { PeerAuth } from "../../src/transport/peer-auth.ts";
 import { peerBindRefusal } from "../../src/transport/peer-security.ts";
+import type { PeerWire } from "../../src/transport/peer-wire.ts";
 import { systemWorld } from "../../src/world.ts";
 import { until } from "../broker/virtual-world.ts";
 import { tlsOf } from "./certificates.ts";
@@ -130,6 +139,11 @@ describe("a node does not talk to", () => {
     const next = await node(2, { bootId: "new" });
     next.transport.setPeers([addressed(a)]);
     await until(() => logged(old).includes("replaced_process"), "the former process to hear it");
+    // It tries again, and is not believed any more.
+    await until(
+      () => a.lines.some(({ message }) => message === "A peer was refused"),
+      "the former process to be refused",
+    );
     a.transport.setPeers([addressed(next)]);
     await connected([a, next]);
     next.transport.send(1, "control", textPacket("from the new one"));
@@ -241,6 +255,7 @@ describe("a peer port", () => {
     });
     for (let i = 0; i < limits.hellosWaitingMax + 50; i += 1)
       expect(await post("hello", hello)).toBe(200);
+    expect(a.transport.metrics()["hellos_kept"]).toBe(limits.hellosWaitingMax);
     introduce([a, b]);
     await connected([a, b]);
     expect(a.told.events).toEqual(["up 2"]);
@@ -248,27 +263,13 @@ describe("a peer port", () => {
 
   test("opens a lane once a session, and ends it at the first wrong byte", async () => {
     const a = await node(1);
-    const { port } = a.transport.address;
-    const session = connect(`http://127.0.0.1:${port}`);
-    const hello = { purpose: "lanes", clusterId: "c", from: 9, to: 1, bootId: "x" } as const;
-    const answer = await post(
-      session,
-      "/peer/v1/hello",
-      {},
-      encodeHello({ ...hello, nonce: new Uint8Array(16), certificate: "" }),
-    );
-    expect(answer.status).toBe(200);
-    const id = Buffer.from(decodeHelloAnswer(answer.body)!.answer.session).toString("hex");
-    const headers = { "rivulet-session": id, "rivulet-proof": "," };
-    const lane = session.request({
-      ":method": "POST",
-      ":path": "/peer/v1/lanes/append",
-      ...headers,
-    });
+    const { session, headers } = await met(a);
+    const path = { ":method": "POST", ":path": "/peer/v1/lanes/append" };
+    const lane = session.request({ ...path, ...headers("append") });
     const got: Uint8Array[] = [];
     lane.on("data", (bytes: Uint8Array) => void got.push(bytes));
     await new Promise((resolve) => lane.once("response", resolve));
-    const replayed = await post(session, "/peer/v1/lanes/append", headers, new Uint8Array(1));
+    const replayed = await post(session, "lanes/append", headers("append"), new Uint8Array(1));
     expect(replayed.status).toBe(401);
     const ended = new Promise((resolve) => lane.once("end", resolve));
     lane.write(pattern(100));
@@ -276,6 +277,48 @@ describe("a peer port", () => {
     expect(Buffer.concat(got).toString("latin1")).toContain("corrupt_message");
     expect(logged(a)).toContain("corrupt_message");
     session.destroy();
+  });
+
+  test("takes batches of a lane only with its proof, each of them", async () => {
+    const a = await node(1, { secret });
+    const { session, headers } = await met(a, secret);
+    const none = new Uint8Array(0);
+    const batch = async (proof: Readonly<Record<string, string>>): Promise<number> =>
+      (await post(session, "batches/append", proof, none)).status;
+    expect(await batch(headers("control"))).toBe(401);
+    expect(await batch(headers("append"))).toBe(200);
+    expect(await batch({ ...headers("append"), "rivulet-proof": "AAAA," })).toBe(401);
+    expect(await batch(headers("append"))).toBe(200);
+    session.destroy();
+  });
+});
+
+describe("one who says hello", () => {
+  const auth = new PeerAuth({}, () => 0);
+  const target = { host: "h", port: 1, tls: null };
+  const who = { purpose: "lanes", clusterId: "c", from: 1, to: 2, bootId: "b" } as const;
+
+  /** The code with which a hello ends that is answered so. */
+  const greeted = (answer: Partial<HelloAnswer>): Promise<string> => {
+    const said: HelloAnswer = {
+      clusterId: "c",
+      nodeId: 2,
+      bootId: "x",
+      nonce: new Uint8Array(16),
+      session: new Uint8Array(16),
+      certificate: "",
+      ...answer,
+    };
+    const none = { mac: new Uint8Array(0), signature: new Uint8Array(0) };
+    const ask = () => Promise.resolve({ status: 200, body: encodeHelloAnswer(said, none) });
+    const wire = { ask } as unknown as PeerWire;
+    return codeOf(greet(wire, who, { world: systemWorld, auth, target }));
+  };
+
+  test("checks who answers", async () => {
+    expect(await greeted({})).toBe("fulfilled");
+    expect(await greeted({ clusterId: "d" })).toBe("wrong_cluster");
+    expect(await greeted({ nodeId: 3 })).toBe("wrong_node");
   });
 });
 
@@ -349,13 +392,44 @@ const openToAll = () =>
     log: { write: () => undefined },
   });
 
+/** A stranger's connection that has said hello as node 9, and what opens its lanes. */
+async function met(
+  { transport }: LoggedMember,
+  secret: string | null = null,
+): Promise<{
+  session: ReturnType<typeof connect>;
+  headers: (label: string) => Readonly<Record<string, string>>;
+}> {
+  const auth = new PeerAuth({ secret }, () => 0);
+  const session = connect(`http://127.0.0.1:${transport.address.port}`);
+  const hello = {
+    purpose: "lanes",
+    clusterId: "c",
+    from: 9,
+    to: 1,
+    bootId: "x",
+    nonce: new Uint8Array(16),
+    certificate: "",
+  } as const;
+  const { body } = await post(session, "hello", {}, encodeHello(hello));
+  const { answer } = decodeHelloAnswer(body)!;
+  const transcript = transcriptOf(hello, answer);
+  return {
+    session,
+    headers: (label) => ({
+      "rivulet-session": Buffer.from(answer.session).toString("hex"),
+      "rivulet-proof": encodeProof(auth.prove(`caller ${label}`, transcript)),
+    }),
+  };
+}
+
 async function post(
   session: ReturnType<typeof connect>,
   path: string,
   headers: Readonly<Record<string, string>>,
   body: Uint8Array,
 ): Promise<{ status: number; body: Uint8Array }> {
-  const stream = session.request({ ":method": "POST", ":path": path, ...headers });
+  const stream = session.request({ ":method": "POST", ":path": `/peer/v1/${path}`, ...headers });
   const parts: Uint8Array[] = [];
   let status = 0;
   stream.on("response", (answer) => void (status = answer[":status"] ?? 0));
