@@ -66,6 +66,25 @@ describe("a vote", () => {
   });
 });
 
+describe("a group at rest", () => {
+  test("tells a follower that crashed what is committed, though nothing is appended", async () => {
+    const cluster = await three();
+    const leader = await cluster.leader();
+    await cluster.say(leader, words(0, 3));
+    await cluster.heard(words(0, 3));
+    await cluster.world.run(5_000);
+    const follower = cluster.nodes.find((node) => node !== leader)!;
+    const { number } = cluster.on(follower.nodeId).replica;
+    follower.crash();
+    await follower.start();
+    const { lastIndex, hardState } = follower.journal.state(number);
+    expect(hardState.commit).toBeLessThan(lastIndex);
+    await cluster.heard(words(0, 3));
+    await cluster.world.run(5_000);
+    for (const { host } of cluster.nodes) expect(host.metrics().consensus_ticking).toBe(0);
+  });
+});
+
 describe("a failed flush", () => {
   test("of a follower costs it its core, and it takes part again", async () => {
     const cluster = await three();
