@@ -30,6 +30,8 @@ const tickMs = { moving: 1_000, atRest: 5_000 } as const;
 const lookMs = { first: 20, max: 500 } as const;
 /** ... and how long before the group's place is given to another. */
 const waitMsMax = 30_000;
+/** The controller's group alone waits so long for a learner that was not heard of yet. */
+const newcomerMsMax = 3_000;
 /** A group that moves and has no leader is woken by its first replica at once, by the next after this time each. */
 const wakeMs = 2_000;
 /** A node that is removed hears so before it is left out: a heartbeat tells it that the removal is committed. */
@@ -229,6 +231,9 @@ export class Reconciler {
   async #lead(replica: Replica): Promise<void> {
     const { world } = this.#parts;
     const end = world.monotonic() + waitMsMax;
+    // A node that has just joined is not connected yet, and nobody tells when it is.
+    const isController = replica.groupId === controllerGroupId;
+    const silenceEnd = world.monotonic() + (isController ? newcomerMsMax : 0);
     let pause: number = lookMs.first;
     while (!this.#closed && replica.ready && world.monotonic() < end) {
       const goal = this.#goal(replica.groupId);
@@ -236,7 +241,7 @@ export class Reconciler {
       const { identity: self, members } = replica;
       const step = nextStep({ self, members, progress: replica.progress(), ...goal });
       if (step.kind === "wait") {
-        if (!step.active) return;
+        if (!step.active && world.monotonic() > silenceEnd) return;
         await this.#pause(pause);
         pause = Math.min(pause * 1.5, lookMs.max);
         continue;
