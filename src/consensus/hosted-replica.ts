@@ -331,10 +331,8 @@ export class HostedReplica implements Replica, VigilantReplica {
     return this.#campaigns.leaderGone();
   }
 
-  /** A core that started anew, of a group at rest, may hold entries that it does not know to be committed: it asks. */
   leaderTold(row: Leadership): void {
     this.receive(heartbeatOf(row));
-    if (this.commitIndex < this.lastIndex) this.#driver.inTurn((run) => void run.askRead());
   }
 
   campaignDue(): void {
