@@ -129,6 +129,13 @@ export function readFetch(head: unknown): FetchQuestion {
   };
 }
 
+/** Groups of a `describe`; more than a page are not looked at. */
+export function readGroupIds(head: unknown): readonly string[] {
+  const { groupIds } = fieldsOf(head);
+  if (!Array.isArray(groupIds)) throw unreadable("groupIds must be a list");
+  return groupIds.slice(0, describedMax).map((one) => textIn(one, "groupId"));
+}
+
 /** The node id that a `leader` call was answered; null for a refusal. */
 export function leaderAnswer(head: unknown): number | null {
   const { leader } = fieldsOf(head);

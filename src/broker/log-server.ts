@@ -15,7 +15,6 @@ import type { ClusterView } from "./cluster-view.ts";
 import type { HostedLog } from "./hosted-log.ts";
 import type { HostedLogs } from "./hosted-logs.ts";
 import {
-  describedMax,
   fieldsOf,
   groupIdOf,
   isAbsent,
@@ -23,6 +22,7 @@ import {
   offsetIn,
   readAppend,
   readFetch,
+  readGroupIds,
   textIn,
   waitMsOf,
   type AppendQuestion,
@@ -67,7 +67,7 @@ export class LogServer {
   start(): void {
     const { calls } = this.#parts;
     calls.serve("leader", (call) => this.#leader(call));
-    calls.serve("describe", (call) => Promise.resolve(this.#describe(call)));
+    calls.serve("describe", (call) => this.#describe(call));
     calls.serve("describe-controller", () => Promise.resolve(this.#describeController()));
     calls.serve("transfer", (call) => this.#transfer(call));
     calls.serve("append", (call) => this.#append(call));
@@ -85,19 +85,26 @@ export class LogServer {
     return { head: { ok: true, leader } };
   }
 
-  #describe({ head }: IncomingCall): CallResult {
-    const { groupIds } = fieldsOf(head);
+  async #describe({ head }: IncomingCall): Promise<CallResult> {
     const { hosted, logs } = this.#parts;
+    const groupIds = readGroupIds(head);
+    await Promise.all(groupIds.map((groupId) => this.#untilReady(groupId)));
     const reports: [string, GroupReport][] = [];
     const elsewhere: [string, number][] = [];
-    for (const one of Array.isArray(groupIds) ? groupIds.slice(0, describedMax) : []) {
-      const groupId = textIn(one, "groupId");
+    for (const groupId of groupIds) {
       const log = hosted.opened(groupId);
       const leader = logs.leaderOf(groupId);
       if (log?.answers === true) reports.push([groupId, hosted.report(log)]);
       else if (leader !== null) elsewhere.push([groupId, leader]);
     }
     return { head: { ok: true, reports, elsewhere } };
+  }
+
+  /** A leader that was just elected knows in a moment how far its log is committed. */
+  async #untilReady(groupId: string): Promise<void> {
+    const log = this.#parts.hosted.opened(groupId);
+    if (log === null || log.answers || !log.leads) return;
+    await log.replica.leader(electionMs).catch(() => undefined);
   }
 
   #describeController(): CallResult {

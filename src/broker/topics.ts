@@ -17,6 +17,9 @@ import type { PartitionDescription, TopicDescription, TopicView } from "./broker
 import type { GroupReport, GroupReports, LogBounds, PartitionLogs } from "./partition-log.ts";
 import { emptyBounds, PartitionSlot } from "./partition-slot.ts";
 
+/** How long a description waits for leaders, ms. */
+const electMs = 3_000;
+
 export class Topic {
   #state: TopicState;
   #settings: TopicSettings;
@@ -144,13 +147,26 @@ export class Topic {
     };
   }
 
-  /** The value itself when every partition is led here. */
+  /** The value itself when every partition is led here. Partitions without a leader hold their elections first, within
+   *  electMs: after a restart of all nodes nobody leads a partition before it is used, and this is a use. */
   describePartitions(): readonly PartitionDescription[] | Promise<readonly PartitionDescription[]> {
     const groupIds = this.#state.assignments.map((_, partition) => this.groupId(partition));
     const reports = this.#logs.reports(groupIds);
     return reports instanceof Promise
-      ? reports.then((told) => this.#described(told))
+      ? reports.then((told) => this.#describeLed(groupIds, told))
       : this.#described(reports);
+  }
+
+  async #describeLed(
+    groupIds: readonly string[],
+    told: GroupReports,
+  ): Promise<readonly PartitionDescription[]> {
+    const asleep = groupIds.filter(
+      (groupId) => !told.has(groupId) && this.#logs.leaderOf(groupId) === null,
+    );
+    if (asleep.length === 0) return this.#described(told);
+    await this.#logs.untilLed(asleep, electMs);
+    return this.#described(new Map([...told, ...(await this.#logs.reports(asleep))]));
   }
 
   /** Of a partition whose leader did not tell: what this node knows. */
