@@ -15,6 +15,8 @@ export interface PeerServerOptions {
   readonly port: number;
   readonly tls: PeerTls | null;
   readonly fetch: (request: Request) => Promise<Response>;
+  /** Default 60. */
+  readonly idleSeconds?: number;
 }
 
 export interface PeerServer {
@@ -23,7 +25,7 @@ export interface PeerServer {
   stop(): Promise<void>;
 }
 
-const idleSeconds = 60;
+const defaultIdleSeconds = 60;
 const lanePath = "/peer/v1/lanes/";
 
 /** Throws what the runtime throws, e.g. when the port is in use. */
@@ -31,12 +33,12 @@ export function servePeers(options: PeerServerOptions): PeerServer {
   return "Deno" in globalThis ? serveOnDeno(options) : serveOnBun(options);
 }
 
-function serveOnBun({ host, port, tls, fetch }: PeerServerOptions): PeerServer {
+function serveOnBun({ host, port, tls, fetch, idleSeconds }: PeerServerOptions): PeerServer {
   const server = Bun.serve({
     hostname: host,
     port,
     http2: true,
-    idleTimeout: idleSeconds,
+    idleTimeout: idleSeconds ?? defaultIdleSeconds,
     // A lane is one body that never ends.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch(request, server) {

@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:http2";
 import type { Http2TransportOptions } from "../../src/transport/http2-transport.ts";
+import { servePeers } from "../../src/transport/peer-server.ts";
 import { lanes } from "../../src/transport/transport.ts";
 import { until } from "../broker/virtual-world.ts";
 import { addressed, pattern } from "./conformance.ts";
@@ -113,21 +114,21 @@ describe("lanes through a network that", () => {
   });
 });
 
-describe("Bun and node:http2 still", () => {
-  test("keep a lane whose idle timeout was lifted, and end the others", async () => {
-    const server = Bun.serve({
+describe("a peer port on Bun", () => {
+  test("keeps lanes on which nothing moves, and no other connection", async () => {
+    const server = servePeers({
+      host: "127.0.0.1",
       port: 0,
-      hostname: "127.0.0.1",
-      http2: true,
-      idleTimeout: 1,
-      fetch(request, server) {
-        if (request.url.endsWith("/lane")) server.timeout(request, 0);
-        return new Response(new ReadableStream({ start: (acks) => acks.enqueue(Buffer.of(1)) }));
-      },
+      tls: null,
+      idleSeconds: 1,
+      fetch: () =>
+        Promise.resolve(
+          new Response(new ReadableStream({ start: (acks) => acks.enqueue(Buffer.of(1)) })),
+        ),
     });
-    ends.push(() => server.stop(true));
+    ends.push(() => server.stop());
     const ended: string[] = [];
-    for (const path of ["/other", "/lane"]) {
+    for (const path of ["/peer/v1/hello", "/peer/v1/lanes/bulk"]) {
       const session = connect(`http://127.0.0.1:${server.port}`);
       session.on("close", () => ended.push(path));
       session.on("error", () => undefined);
@@ -137,9 +138,11 @@ describe("Bun and node:http2 still", () => {
       ends.push(() => Promise.resolve(session.destroy()));
     }
     await until(() => ended.length > 0, "the idle connection to be closed");
-    expect(ended).toEqual(["/other"]);
+    expect(ended).toEqual(["/peer/v1/hello"]);
   });
+});
 
+describe("Bun and node:http2 still", () => {
   test("end a request's body at once when its client is gone", async () => {
     let ended = "";
     const server = Bun.serve({
