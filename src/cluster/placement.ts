@@ -60,13 +60,14 @@ export interface TopicReassignments {
 }
 
 /** What has to move because nodes joined, drain or were removed: at most `limit` partitions, one row a topic. Empty when
- *  all is as it should be. Cost: the partitions, and factor x nodes for each that moves. */
+ *  all is as it should be. Nodes that are `silent` get nothing that could wait for them. Cost: the partitions, and
+ *  factor x nodes for each that moves. */
 export function reassignments(
   state: ClusterState,
   limit: number,
-  avoid?: ReadonlySet<number>,
+  silent?: ReadonlySet<number>,
 ): readonly TopicReassignments[] {
-  const ground = new Ground(state, avoid);
+  const ground = new Ground(state, silent);
   const plan: TopicReassignments[] = [];
   let left = limit;
   for (const name of state.names) {
@@ -130,13 +131,21 @@ class Ground {
   /** Nodes of a partition from now on; null: they stay. */
   reassigned(nodes: readonly number[], wanted: number): readonly number[] | null {
     const staying = nodes.filter((nodeId) => this.#nodes.has(nodeId));
-    if (staying.length === nodes.length && nodes.length >= wanted) return null;
+    // A node that is silent has no part in raising a factor: the others would wait for it.
+    const within = staying.length === nodes.length ? this.#upWith(nodes) : this.size;
+    if (staying.length === nodes.length && nodes.length >= Math.min(wanted, within)) return null;
     // Nobody is left who has the data: it would begin anew, empty, under the same name.
     if (!nodes.some((nodeId) => this.#state.nodes.has(nodeId))) return null;
     this.#give(nodes, -1);
-    const after = this.leaderFirst(this.spread(staying, wanted));
+    const after = this.leaderFirst(this.spread(staying, Math.min(wanted, within)));
     this.take(after);
     return after;
+  }
+
+  /** How many nodes are these or up. */
+  #upWith(nodes: readonly number[]): number {
+    const up = [...this.#nodes.keys()].filter((nodeId) => !this.#avoid.has(nodeId));
+    return new Set([...nodes, ...up]).size;
   }
 
   /** `kept` and the best others, `wanted` in all where there are so many. */

@@ -1,7 +1,8 @@
 // What the controller's leader alone decides: who votes in the controller, what moves because nodes joined or leave, and
 // when a node that was emptied is removed.
 //
-//   a change of nodes or of a moved partition, or the slow tick --> next command --> submitted, applied --> next ...
+//   a change of nodes or of a moved partition, a node that came up or fell silent, or the slow tick
+//     --> next command --> submitted, applied --> next ...
 //
 // Promise: one command at a time, each from the state that the one before left; at most unsettledMax partitions move at
 // once; silent where this node does not lead. It plans again from the state alone, so that a new leader goes on where
@@ -12,6 +13,7 @@ import type { Timer, World } from "../world.ts";
 import type { Change, ClusterState } from "./cluster-state.ts";
 import type { Command } from "./commands.ts";
 import type { Controller } from "./controller.ts";
+import { sameNumbers } from "./node-registry.ts";
 import { reassignments } from "./placement.ts";
 import { votersPlan } from "./voters.ts";
 
@@ -20,6 +22,8 @@ export const unsettledMax = 100;
 /** A voter that is silent so long gives its vote to a node that is up, where there is one to spare. */
 const downMs = 30_000;
 const tickMs = 5_000;
+/** How often it is looked whether a node has come up or fallen silent. */
+const lookMs = 250;
 
 export interface PlannerParts {
   readonly world: World;
@@ -32,6 +36,7 @@ export class Planner {
   readonly #silentSince = new Map<number, number>();
   readonly #ends: (() => void)[] = [];
   #tick: Timer | null = null;
+  #watch: Timer | null = null;
   #planning = false;
   #again = false;
   #closed = false;
@@ -46,6 +51,7 @@ export class Planner {
       controller.onLeader(() => this.plan()),
     );
     this.plan();
+    this.#look();
   }
 
   /** Looks for something to do, behind this turn. Idempotent until then. */
@@ -58,6 +64,7 @@ export class Planner {
   close(): void {
     this.#closed = true;
     this.#tick?.cancel();
+    this.#watch?.cancel();
     for (const end of this.#ends.splice(0)) end();
   }
 
@@ -72,8 +79,7 @@ export class Planner {
       await this.#planOnce();
     }
     this.#planning = false;
-    if (!controller.leads) this.#silentSince.clear();
-    else if (!this.#closed) this.#tick = world.setTimer(tickMs, () => this.plan());
+    if (controller.leads && !this.#closed) this.#tick = world.setTimer(tickMs, () => this.plan());
   }
 
   /** A refused command is planned again by the tick, or by what made it wrong. */
@@ -89,11 +95,12 @@ export class Planner {
     const { controller } = this.#parts;
     const { state } = controller;
     const leader = controller.replica.identity.nodeId;
-    const voters = votersPlan(state, { down: this.#down(), leader });
+    const silent = new Set(this.#silentSince.keys());
+    const voters = votersPlan(state, { down: this.#down(), silent, leader });
     if (voters !== null)
       return { kind: "setControllerVoters", voters, expected: state.controllerVoters };
     const room = unsettledMax - state.unsettled;
-    const [moves] = room > 0 ? reassignments(state, room, new Set(this.#silentSince.keys())) : [];
+    const [moves] = room > 0 ? reassignments(state, room, silent) : [];
     if (moves !== undefined) return { kind: "assignReplicas", ...moves };
     const nodeId = this.#emptied(state);
     return nodeId === null ? null : { kind: "removeNode", nodeId };
@@ -112,14 +119,31 @@ export class Planner {
     return null;
   }
 
-  /** Every node has a replica of the controller's group, so that its leader hears of every node. */
+  #look(): void {
+    const { controller, world } = this.#parts;
+    if (this.#closed) return;
+    this.#watch = world.setTimer(lookMs, () => this.#look());
+    if (!controller.leads) {
+      this.#silentSince.clear();
+      return;
+    }
+    const known = [...this.#silentSince.keys()];
+    this.#listen();
+    if (!sameNumbers(known, [...this.#silentSince.keys()])) this.plan();
+  }
+
+  /** Every node has a replica of the controller's group, so that its leader hears of every node. Cost: the nodes. */
   #listen(): void {
     const { controller, world } = this.#parts;
-    for (const { identity, active } of controller.replica.progress()) {
-      if (active) this.#silentSince.delete(identity.nodeId);
-      else if (!this.#silentSince.has(identity.nodeId))
-        this.#silentSince.set(identity.nodeId, world.monotonic());
+    const active = new Set([controller.replica.identity.nodeId]);
+    for (const one of controller.replica.progress())
+      if (one.active) active.add(one.identity.nodeId);
+    for (const nodeId of controller.state.nodes.keys()) {
+      if (active.has(nodeId)) this.#silentSince.delete(nodeId);
+      else if (!this.#silentSince.has(nodeId)) this.#silentSince.set(nodeId, world.monotonic());
     }
+    for (const nodeId of this.#silentSince.keys())
+      if (!controller.state.nodes.has(nodeId)) this.#silentSince.delete(nodeId);
   }
 
   #down(): ReadonlySet<number> {

@@ -82,6 +82,13 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
   get controller(): Controller {
     return this.life.controller;
   }
+  /** It knows that it was removed, or would, were it asked. */
+  get removed(): boolean {
+    return this.#cluster.living.some(({ state }) => state.removedNodes.has(this.nodeId));
+  }
+  get stateBytes(): string {
+    return Buffer.from(encodeState(this.state)).toString("hex");
+  }
   get state() {
     return this.life.controller.state;
   }
@@ -129,6 +136,12 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
       onChange: (listener) => void controller.onChange(listener),
       set: (list) => transport.setPeers(list),
     });
+    // As the broker does it.
+    controller.onChange((change) => {
+      if (change.kind !== "topicDeleted") return;
+      for (const groupId of this.groupIds())
+        if (groupId.startsWith(`${change.topic.topicId}/`)) void this.remove(groupId);
+    });
     const planner = new Planner({ world, controller });
     const damaged = [...journal.replicas()]
       .filter((replica) => replica.damage.length > 0)
@@ -144,6 +157,11 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
   crash(): void {
     const { planner, reconciler, peers } = this.life;
     for (const mover of [planner, reconciler, peers]) mover.close();
+    this.end();
+  }
+
+  /** As crash(), of a process that may not have come up. */
+  end(): void {
     this.#life = null;
     this.#host = null;
     this.#calls = null;
@@ -272,6 +290,32 @@ export class MemoryCluster {
     return node;
   }
 
+  /** Whether a node has joined. One whose start failed is there, and down. */
+  async tryJoining(through: MemoryNode): Promise<string> {
+    const answer = await this.ask(through);
+    if (!answer.ok) return answer.detail;
+    const { nodeId, incarnation } = answer;
+    const birth = { incarnation, voters: [] };
+    const node = new MemoryNode(this, { nodeId, birth, region: null });
+    this.nodes.set(nodeId, node);
+    try {
+      await this.world.until(node.start(), 90_000);
+    } catch (error) {
+      node.end();
+      return String(error);
+    }
+    return `node ${nodeId}`;
+  }
+
+  /** Nodes that asked to join and did not hear that they had ask again, as they do in life. */
+  finishJoining(): void {
+    for (const { nodeId, controllerIncarnation: incarnation } of this.any.state.nodes.values()) {
+      if (this.nodes.has(nodeId)) continue;
+      const birth = { incarnation, voters: [] };
+      this.nodes.set(nodeId, new MemoryNode(this, { nodeId, birth, region: null }));
+    }
+  }
+
   ask(through: MemoryNode, region: string | null = null): Promise<JoinAnswer> {
     const request = {
       requestId: `request-${(this.#requests += 1)}`,
@@ -322,6 +366,25 @@ export class MemoryCluster {
     return leader;
   }
 
+  /** Whether the word was committed within a few seconds; false: it may be yet. */
+  async trySaying(groupId: string, word: string): Promise<boolean> {
+    for (const node of this.living)
+      void node.wake(groupId).then(
+        (replica) => replica?.leader(2_000).catch(() => undefined),
+        () => undefined,
+      );
+    const leads = () => this.leaderOf(groupId);
+    const leader = await this.eventually("a leader", leads, 2_500).catch(() => null);
+    const replica = leader?.life.host.replica(groupId) ?? null;
+    if (leader === null || replica === null) return false;
+    if (!replica.propose(said(replica, word), replica.role.term).ok) return false;
+    const committed = () => leader.alive && this.heard(leader, groupId).includes(word);
+    return await this.eventually("its commit", committed, 3_000).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Runs until the group has these members ("1 2 3 | 4"), as its leader sees it. */
   async members(wanted: string, groupId = "controller"): Promise<void> {
     const found = () => {
@@ -340,7 +403,7 @@ export class MemoryCluster {
   async agreed(): Promise<void> {
     await this.eventually("one state everywhere", () => {
       const members = this.living.filter(({ nodeId, state }) => state.nodes.has(nodeId));
-      return new Set(members.map(stateBytes)).size === 1;
+      return new Set(members.map(({ stateBytes }) => stateBytes)).size === 1;
     });
   }
 
@@ -371,10 +434,6 @@ export class MemoryCluster {
       await this.world.run(10);
     }
   }
-}
-
-function stateBytes({ state }: MemoryNode): string {
-  return Buffer.from(encodeState(state)).toString("hex");
 }
 
 function ids(replicas: readonly { readonly nodeId: number }[]): string {
