@@ -31,6 +31,13 @@ export class Assignments {
     return this.of(groupId).length > 0;
   }
 
+  /** For a person: "orders-0"; the group's id where the topic is not there (any more). */
+  nameOf(groupId: string): string {
+    const place = placeOf(groupId);
+    const topic = place === null ? null : this.#cluster().topicById(place.topicId);
+    return place === null || topic === null ? groupId : `${topic.name}-${place.partition}`;
+  }
+
   /** How the replica on this node is born; null: none belongs here. */
   birthHere(groupId: string): Birth | null {
     return birthOf(this.#cluster(), groupId, this.nodeId);

@@ -175,7 +175,9 @@ export class LeaderRoute {
   }
 
   #nobody(timeoutMs: number): Refusal {
-    const detail = `Partition ${this.groupId} has no leader that could be reached within ${Math.round(timeoutMs)} ms`;
+    const { assignments } = this.#parts;
+    const nodes = assignments.of(this.groupId).map(({ nodeId }) => nodeId);
+    const detail = `Partition ${assignments.nameOf(this.groupId)} has no leader that could be reached within ${Math.round(timeoutMs)} ms; its replicas are on node ${nodes.join(", ")}, and a majority of them must run`;
     return refuse("not_leader_or_follower", detail, { retryAfterMs: 1_000 });
   }
 }

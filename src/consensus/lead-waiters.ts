@@ -40,7 +40,7 @@ export class LeadWaiters {
     return new Promise((resolve, reject) => {
       const timer = this.#world.setTimer(timeoutMs, () => {
         if (!this.#leader.delete(waiter)) return;
-        const detail = `Cannot tell the leader of ${this.#groupId}: none was known within ${timeoutMs} ms`;
+        const detail = `Cannot tell the leader of ${this.#groupId}: none was known within ${Math.round(timeoutMs)} ms`;
         reject(new Fault("request_timed_out", detail));
       });
       const settled =
