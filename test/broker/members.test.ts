@@ -47,9 +47,9 @@ test("a node that is lost for good is replaced while writers go on", async () =>
   const lost = cluster.leaderOf("t")!;
   const [one, other] = cluster.living.filter((node) => node !== lost);
   const acked: string[] = [];
-  let isOver = false;
+  const writing = { isOver: false };
   const write = async (nodeId: number): Promise<void> => {
-    for (let n = 0; !isOver; n += 1) {
+    for (let n = 0; !writing.isOver; n += 1) {
       const value = `${nodeId}/${n}`;
       if ((await cluster.append(nodeId, "t", [value])).ok) acked.push(value);
       await new Promise<void>((resolve) => void cluster.world.setTimer(20, resolve));
@@ -67,7 +67,7 @@ test("a node that is lost for good is replaced while writers go on", async () =>
     "the new assignment",
     () => String(assigned(cluster)) === String(wanted),
   );
-  isOver = true;
+  writing.isOver = true;
   await cluster.until(Promise.all(writers));
   await settled(cluster, wanted);
   const log = await cluster.until(cluster.read(fourth.nodeId, "t", { consistency: "local" }));
@@ -75,11 +75,14 @@ test("a node that is lost for good is replaced while writers go on", async () =>
   expect(acked.length).toBeGreaterThan(100);
   expect(acked.filter((value) => !log.includes(value))).toEqual([]);
   expect(new Set(log).size).toBe(log.length);
+  await cluster.eventually("the removal", () => {
+    return !other.broker.controller.state.nodes.has(lost.nodeId);
+  });
   const status = must(await cluster.until(other.broker.clusterStatus()));
   expect(status.nodes.map(({ nodeId, state }) => [nodeId, state])).toEqual(
     wanted.map((nodeId) => [nodeId, "up"]),
   );
-});
+}, 60_000);
 
 test("a node that is drained keeps nothing, and still takes any request", async () => {
   const cluster = await BrokerCluster.of(4);
