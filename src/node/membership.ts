@@ -27,7 +27,6 @@ import {
   type Joining,
   type PeerPlace,
 } from "./joining.ts";
-import { readPeers } from "./known-peers.ts";
 import type { Log } from "./logs.ts";
 import type { PeerNetwork, PeerOptions } from "./peering.ts";
 import { peekIdentity, type Opened, type Storage } from "./storage.ts";
@@ -68,9 +67,8 @@ export async function settleMembership(
   places: readonly PeerPlace[] | null,
   needs: MembershipNeeds,
 ): Promise<Membership> {
-  const { dir } = opened;
+  const { dir, peers } = opened;
   const known = opened.identity ?? newcomer;
-  const peers = dir === null ? [] : readPeers(dir);
   const { peer, network } = needs;
   if (peer === null || network === null) {
     if (peers.length > 0) throw needsPeer(known);

@@ -17,7 +17,7 @@
 // leaves nothing running and nothing locked. Left to others: signals (process.ts).
 
 import process from "node:process";
-import type { Served } from "../../edge/serve.ts";
+import type { Served, ServeOptions } from "../../edge/serve.ts";
 import type { Door } from "../../edge/server/door.ts";
 import type { DoorLogLine } from "../../edge/server/services.ts";
 import type { Address } from "../address.ts";
@@ -46,6 +46,8 @@ export interface NodeOptions {
   readonly peer?: PeerOptions | null;
   /** How nodes meet; left out: over the network, as processes do. For clusters within one process. */
   readonly network?: PeerNetwork;
+  /** What puts the door on its port; left out: edge/serve.ts. For clusters within one process. */
+  readonly serve?: (options: ServeOptions) => Promise<Served>;
   readonly version: string;
   readonly corsOrigins?: readonly string[];
   /** "full": what is acknowledged is on the disk. "os": in the operating system's hands. */
@@ -68,6 +70,10 @@ export interface RunningNode {
   /** Hands over what it leads, lets what is under way end within graceMs, flushes, writes the clean-stop mark.
    *  Idempotent. */
   stop(options: { readonly graceMs: number }): Promise<void>;
+  /** For tests: ends as kill -9 ends a process, as far as that goes within one: what is under way stays so, nothing is
+   *  handed over, flushed or marked as a clean stop. The caller sees to it that the node's timers and its disk are dead
+   *  already. In place of stop(). */
+  kill(): Promise<void>;
 }
 
 /** The parts that a start makes one after the other, and a stop ends. */
@@ -120,6 +126,7 @@ export async function startNode(given: NodeOptions): Promise<RunningNode | Folde
       identity: { ...identity, clusterId: clusterIdOf(broker) },
       startMs,
       stop,
+      kill: () => killAll(ends),
     };
   } catch (fault) {
     await begun.broker?.close().catch(() => undefined);
@@ -260,7 +267,7 @@ async function openDoor(
     import("../../edge/server/door.ts"),
     import("../../edge/serve.ts"),
   ]);
-  const { http, corsOrigins = [] } = options;
+  const { http, corsOrigins = [], serve: serveHere = serve } = options;
   const door = createDoor({
     broker,
     slabs,
@@ -271,7 +278,7 @@ async function openDoor(
       log: log === silentLog ? null : (line) => logAnswer(log, line),
     },
   });
-  const served = await serve({ door, host: http.host, port: http.port });
+  const served = await serveHere({ door, host: http.host, port: http.port });
   return { door, served };
 }
 
@@ -282,16 +289,16 @@ function logAnswer(log: Log, { level, message, cause, ...line }: DoorLogLine): v
 /** Leaderships that are not gone by then go as after a crash. */
 const handOverMsMax = 3_000;
 
-async function stopAll(
-  ends: Parts & {
-    readonly served: Served;
-    readonly door: Door;
-    readonly broker: LocalBroker;
-    readonly host: ReplicaHost;
-    readonly peers: PeerSide | null;
-  },
-  graceMs: number,
-): Promise<void> {
+/** What a running node consists of. */
+interface Ends extends Parts {
+  readonly served: Served;
+  readonly door: Door;
+  readonly broker: LocalBroker;
+  readonly host: ReplicaHost;
+  readonly peers: PeerSide | null;
+}
+
+async function stopAll(ends: Ends, graceMs: number): Promise<void> {
   const { served, door, broker, host, peers, opened, world, log } = ends;
   if (peers !== null) {
     const { handed, kept } = await handOver(host, world, Math.min(graceMs, handOverMsMax));
@@ -301,5 +308,13 @@ async function stopAll(
   door.close();
   await broker.close();
   await peers?.close();
+  opened.lock?.release();
+}
+
+/** Sockets, files and Workers are let go as the kernel would take them; the rest is left to the garbage collector. */
+async function killAll({ served, broker, peers, opened }: Ends): Promise<void> {
+  await Promise.all([peers?.close(), served.stop({ graceMs: 0 })]);
+  await broker.abandon();
+  await opened.disk.close();
   opened.lock?.release();
 }

@@ -7,12 +7,16 @@ import process from "node:process";
 import type { SlabPool } from "../bytes/slab.ts";
 import type { Disk } from "../journal/disk.ts";
 import type { FolderLock, LockOwner } from "../journal/folder-lock.ts";
+import type { Peer } from "../transport/transport.ts";
 import type { World } from "../world.ts";
 import { journalFolder, newcomer, readIdentity, type Identity } from "./data-folder.ts";
+import { readPeers } from "./known-peers.ts";
 
-/** The data folder; or a disk in memory, and who the node was when it last ran on it. */
+/** The data folder; or a disk in memory, and who the node and its peers were when it last ran on it. `through`: for tests, what stands
+ *  between the journal and the folder's disk. */
 export type Storage =
-  { readonly dir: string } | { readonly memory: Disk; readonly identity?: Identity };
+  | { readonly dir: string; readonly through?: (disk: Disk) => Disk }
+  | { readonly memory: Disk; readonly identity?: Identity; readonly peers?: readonly Peer[] };
 
 /** Another node has the folder. */
 export interface FolderHeld {
@@ -24,6 +28,8 @@ export interface Opened {
   readonly lock: FolderLock | null;
   /** null: nobody has run here. */
   readonly identity: Identity | null;
+  /** Where the other members were last. */
+  readonly peers: readonly Peer[];
   /** null: in memory. */
   readonly dir: string | null;
 }
@@ -40,13 +46,13 @@ export async function openStorage(
   world: World,
 ): Promise<Opened | FolderHeld> {
   if ("memory" in storage) {
-    const { memory, identity = newcomer } = storage;
-    return { disk: memory, lock: null, identity, dir: null };
+    const { memory, identity = newcomer, peers = [] } = storage;
+    return { disk: memory, lock: null, identity, peers, dir: null };
   }
-  const { dir } = storage;
+  const { dir, through = (same) => same } = storage;
   // First of all: the Worker of its writer comes up while this thread loads libSQL for the lock (-7 to -20 ms).
   const { LibsqlDisk } = await import("../journal/libsql-disk.ts");
-  const disk = new LibsqlDisk({ dir: journalFolder(dir), slabs, world });
+  const disk = through(new LibsqlDisk({ dir: journalFolder(dir), slabs, world }));
   let lock: FolderLock | null = null;
   try {
     const { lockFolder } = await import("../journal/folder-lock.ts");
@@ -54,7 +60,7 @@ export async function openStorage(
     if ("lock" in locked) {
       lock = locked.lock;
       lock.announce({ pid: process.pid, url: "", startedAt: world.now() });
-      return { disk, lock, identity: readIdentity(dir), dir };
+      return { disk, lock, identity: readIdentity(dir), peers: readPeers(dir), dir };
     }
     await disk.close();
     return locked;

@@ -16,15 +16,12 @@ import { createMemoryDisk } from "../journal/memory-disk.ts";
 import { parseAddress } from "../address.ts";
 import { startNode, type NodeOptions, type RunningNode } from "../node/node.ts";
 import { version } from "../version.ts";
-import {
-  readTopic,
-  recordJson,
-  type NewRecord,
-  type ReadOptions,
-  type TestRecord,
-} from "./records.ts";
+import { TestClient } from "./test-client.ts";
 
 export type { NewRecord, ReadOptions, TestRecord } from "./records.ts";
+export type { Receipt, TopicOptions } from "./test-client.ts";
+export { startCluster, type TestCluster, type TestClusterOptions } from "./test-cluster.ts";
+export type { TestNode } from "./test-node.ts";
 
 export interface TestBrokerOptions {
   /** "memory" (default); "disk": a folder of its own, removed at the end; or a folder, which stays. */
@@ -33,18 +30,6 @@ export interface TestBrokerOptions {
   readonly port?: number;
   /** Broker settings under Kafka's names, e.g. {"num.partitions": "3"}. */
   readonly settings?: Readonly<Record<string, string>>;
-}
-
-/** Where one record went. */
-export interface Receipt {
-  readonly partition: number;
-  readonly offset: number;
-  readonly timestamp: number;
-}
-
-export interface TopicOptions {
-  readonly partitions?: number;
-  readonly configs?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** Starts a broker. Rejects with Fault for wrong settings and with Error when the folder is in use. */
@@ -78,70 +63,23 @@ async function startOn({ storage, settings }: Ground, port: number): Promise<Run
   throw new Error(`Cannot start: process ${node.heldBy?.pid ?? "?"} uses the data folder`);
 }
 
-export class TestBroker implements AsyncDisposable {
+export class TestBroker extends TestClient implements AsyncDisposable {
   readonly #ground: Ground;
   #node: RunningNode;
 
   constructor(ground: Ground, node: RunningNode) {
+    super();
     this.#ground = ground;
     this.#node = node;
   }
 
   /** "http://127.0.0.1:40123" */
-  get url(): string {
+  override get url(): string {
     return this.#node.url;
   }
 
   get port(): number {
     return this.#node.port;
-  }
-
-  /** A request to the broker: the path begins with a slash. */
-  fetch(path: string, init?: RequestInit): Promise<Response> {
-    return fetch(this.url + path, init);
-  }
-
-  /** Creates a topic. Rejects with the problem's words. */
-  async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
-    await this.#ask("/v1/topics", { name, ...options });
-  }
-
-  /** Writes records, creates the topic when it is not there; one receipt each, in order. They are durable then. */
-  async send(
-    topic: string,
-    records: NewRecord | readonly NewRecord[],
-  ): Promise<readonly Receipt[]> {
-    const list: readonly NewRecord[] = Array.isArray(records) ? records : [records];
-    const path = `/v1/topics/${encodeURIComponent(topic)}/records`;
-    const answer = await this.#ask(path, { records: list.map(recordJson) });
-    return (answer as { readonly receipts: readonly Receipt[] }).receipts;
-  }
-
-  /** What the topic holds now, oldest first within a partition. */
-  async read(topic: string, options: ReadOptions = {}): Promise<readonly TestRecord[]> {
-    return await readTopic(this.url, topic, { ...options, enough: () => false, waitMsMax: 0 });
-  }
-
-  /** Waits until the topic, read from its beginning, holds `wanted` records or satisfies `wanted`, and returns them.
-   *  The topic may be created meanwhile. Rejects after timeoutMs (5 s) and says what was there. */
-  async waitFor(
-    topic: string,
-    wanted: number | ((records: readonly TestRecord[]) => boolean),
-    options: ReadOptions & { readonly timeoutMs?: number } = {},
-  ): Promise<readonly TestRecord[]> {
-    const enough =
-      typeof wanted === "number"
-        ? (records: readonly TestRecord[]) => records.length >= wanted
-        : wanted;
-    const { timeoutMs = 5_000 } = options;
-    const records = await readTopic(this.url, topic, { ...options, enough, waitMsMax: timeoutMs });
-    if (enough(records)) return records;
-    const sought =
-      typeof wanted === "number" ? `${wanted} records` : "records that satisfy the test";
-    const values = records.slice(-5).map(({ value }) => JSON.stringify(value));
-    throw new Error(
-      `Waited ${timeoutMs} ms for ${sought} in ${topic}, got ${records.length}; the last: ${values.join(", ")}`,
-    );
   }
 
   /** Stops in order and starts again on the same disk and port. In memory too: the disk outlives the node. */
@@ -155,18 +93,5 @@ export class TestBroker implements AsyncDisposable {
     await this.#node.stop({ graceMs: 0 });
     if (this.#ground.scratch !== null)
       rmSync(this.#ground.scratch, { recursive: true, force: true });
-  }
-
-  async #ask(path: string, body: unknown): Promise<unknown> {
-    const response = await this.fetch(path, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    const json = (await response.json()) as { readonly detail?: string; readonly code?: string };
-    if (response.status === 200 || response.status === 201) return json;
-    throw new Error(
-      `${path} answered ${response.status} ${json.code ?? ""}: ${JSON.stringify(json)}`,
-    );
   }
 }

@@ -29,6 +29,9 @@ export interface TestRecord {
 export interface ReadOptions {
   /** Only this partition. */
   readonly partition?: number;
+  /** In a cluster: what the partition's leader has ("leader", the default), also after a round to a majority
+   *  ("linearizable"), or what this very node has ("local"). */
+  readonly consistency?: "leader" | "linearizable" | "local";
 }
 
 /** A record as the door takes it. */
@@ -91,7 +94,11 @@ async function readPage(
   const query = new URLSearchParams({ maxRecords: "1000", waitMs: String(options.waitMs) });
   if (options.cursor !== null) query.set("cursor", options.cursor);
   if (options.partition !== undefined) query.set("partition", String(options.partition));
-  const response = await fetch(`${url}/v1/topics/${encodeURIComponent(topic)}/records?${query}`);
+  const path = `/v1/topics/${encodeURIComponent(topic)}/records?${query}`;
+  const { consistency } = options;
+  const headers: HeadersInit =
+    consistency === undefined ? {} : { "rivulet-consistency": consistency };
+  const response = await fetch(url + path, { headers });
   const json: unknown = await response.json();
   if (response.status === 200) return json as Page;
   if (response.status === 404 && options.waitMs > 0) return null;

@@ -54,7 +54,7 @@ export const directions: Readonly<Record<string, readonly string[]>> = {
     ".",
   ],
   "src/cli": ["src/node", "src/cluster", "src/journal", "edge/client", "."],
-  "src/testing": ["src/node", "src/transport", "src/journal", "."],
+  "src/testing": ["src/node", "src/cluster", "src/transport", "src/journal", "edge", "."],
   "src/launcher": [],
   drizzle: [],
 };
