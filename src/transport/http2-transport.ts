@@ -106,7 +106,7 @@ class Http2Transport implements Transport {
       onJoin: options.onJoin ?? null,
       onPacket: (packet) => this.#received(packet),
       onProcess: (from, boot) => this.#links.get(from)?.processIs(boot),
-      onLanes: (from) => this.#tellIfDown(from),
+      onLanes: (from) => this.#lanesChanged(from),
     });
   }
 
@@ -227,6 +227,11 @@ class Http2Transport implements Transport {
     this.#counts.lanes_broken += lanes.length;
     for (const lane of lanes) this.#events?.onBroken(nodeId, lane);
     this.#tellIfDown(nodeId);
+  }
+
+  #lanesChanged(nodeId: number): void {
+    if (this.#door.lanesFrom(nodeId) === 0) this.#tellIfDown(nodeId);
+    else this.#links.get(nodeId)?.hurry();
   }
 
   /** After something with this node ended. */

@@ -125,6 +125,13 @@ export class PeerConnection {
     if (this.#state === "open") this.#broken(why);
   }
 
+  /** There is reason to believe that the peer is there: does not wait any longer to try again. */
+  hurry(): void {
+    if (this.#state !== "idle" || this.#timer === null || lasting.has(this.#logged ?? "")) return;
+    this.#timer.cancel();
+    this.start();
+  }
+
   /** To be called several times a second: watches and keeps alive. */
   tick(): void {
     const { stallMs, pingMs } = this.#self.pace;
@@ -140,6 +147,7 @@ export class PeerConnection {
   async #connect(): Promise<void> {
     const { world, auth, pace } = this.#self;
     this.#state = "connecting";
+    this.#timer = null;
     this.#early = null;
     const wire = this.#newWire();
     this.#wire = wire;
@@ -253,7 +261,8 @@ export class PeerConnection {
       const fields = { node: this.#peerId, lanes: this.lanes.join(","), code: why.code };
       log.write("warn", "No connection to a peer", { ...fields, detail: why.message });
     }
-    this.#timer = world.setTimer(longest * (0.5 + world.random() / 2), () => this.start());
+    const waitMs = longest * (0.5 + world.random() / 2);
+    this.#timer = world.setTimer(waitMs, () => this.start());
   }
 
   #dropLanes(): void {

@@ -73,6 +73,11 @@ export class PeerLink {
     for (const connection of this.#connections) connection.tick();
   }
 
+  /** The peer is there: connections that wait to be tried again are tried now. */
+  hurry(): void {
+    for (const connection of this.#connections) connection.hurry();
+  }
+
   /** A process of the peer showed itself: connections with another one are over, whether it says so or not. */
   processIs(bootId: string): void {
     for (const connection of this.#connections)

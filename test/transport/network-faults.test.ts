@@ -77,6 +77,18 @@ describe("lanes through a network that", () => {
     await b.transport.close();
   });
 
+  test("lost a node for long are there again as soon as it shows itself", async () => {
+    // The next attempt would be in ten minutes.
+    const pace = { ...quick, backOffMsMin: 600_000, backOffMsMax: 600_000 };
+    const { a, b, proxy } = await throughProxy({ pace }, { back: false });
+    await proxy.close();
+    await until(() => a.told.events.includes("down 2"), "node 2 to be down");
+    const again = await Proxy.to(b.transport.address.port, proxy.port);
+    ends.push(() => again.close());
+    b.transport.setPeers([addressed(a)]);
+    await until(() => a.told.events.at(-1) === "up 2", "node 2 to be up again");
+  });
+
   test("is idle stay open: pings are acknowledged", async () => {
     const { a, b } = await throughProxy(
       { pace: { ...quick, stallMs: 300, pingMs: 1 } },

@@ -10,24 +10,25 @@ export class Proxy {
   #paused = false;
   /** Answers who speaks HTTP/2 like a proxy that knows HTTP/1.1 alone. */
   onlyHttp1 = false;
-  connections = 0;
+  readonly port: number;
 
   private constructor(server: Server) {
+    const address = server.address();
     this.#server = server;
+    this.port = typeof address === "object" ? (address?.port ?? 0) : 0;
   }
 
-  /** Listens on a free port of loopback. */
-  static async to(port: number): Promise<Proxy> {
+  /** Listens on loopback; `own` 0: on a free port. */
+  static async to(port: number, own = 0): Promise<Proxy> {
     const server = createServer();
+    await new Promise<void>((resolve) => server.listen(own, "127.0.0.1", resolve));
     const proxy = new Proxy(server);
     server.on("connection", (socket) => proxy.#accept(socket, port));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     return proxy;
   }
 
   get address(): { host: string; port: number } {
-    const address = this.#server.address();
-    return { host: "127.0.0.1", port: typeof address === "object" ? (address?.port ?? 0) : 0 };
+    return { host: "127.0.0.1", port: this.port };
   }
 
   /** Nothing passes and nothing is closed, as behind a cable that was pulled. */
@@ -46,13 +47,14 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Idempotent. */
   async close(): Promise<void> {
     this.cut();
+    if (!this.#server.listening) return;
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   #accept(socket: Socket, port: number): void {
-    this.connections += 1;
     const other = connect(port, "127.0.0.1");
     const pair = [socket, other] as const;
     this.#pairs.add(pair);

@@ -53,7 +53,8 @@ function obey({ peers, send, stats: wanted }: Command): void {
 }
 
 async function sendAll({ id, to, lane, count, size }: NonNullable<Command["send"]>): Promise<void> {
-  const body = [new Uint8Array(size).fill(7)];
+  // In shared memory, as records lie in the slabs.
+  const body = [new Uint8Array(new SharedArrayBuffer(size)).fill(7)];
   for (let n = 0; n < count;) {
     const head = new Uint8Array(4);
     putInt32(head, 0, n);
