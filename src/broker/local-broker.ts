@@ -314,9 +314,10 @@ export class LocalBroker implements Broker {
 
   #unready(): string | null {
     if (this.#closing !== null) return "the node is stopping";
-    const { journal, controller, nodeId } = this.#parts;
+    const { journal, host, controller, nodeId } = this.#parts;
     const { state, detail } = journal.health();
     if (state === "full" || state === "failed") return `storage is ${state}: ${detail}`;
+    if (host.unfit !== null) return host.unfit;
     const isMember = !controller.state.removedNodes.has(nodeId);
     if (controller.ready && isMember) return null;
     // Nobody else would: the next command may be far away.

@@ -26,6 +26,7 @@ import { hostMetrics } from "./host-metrics.ts";
 import { nodeOf, replicaOf } from "./identity.ts";
 import { decodeMessage } from "./message-codec.ts";
 import type { Payload } from "./payload.ts";
+import { unfitWords } from "./node-health.ts";
 import { Outbox } from "./outbox.ts";
 import { committedIn } from "./positions.ts";
 import { lostTail } from "./replica-faults.ts";
@@ -187,6 +188,11 @@ export class Host implements ReplicaHost {
 
   *led(): IterableIterator<Replica> {
     for (const replica of this.#replicas.values()) if (replica.role.leader) yield replica;
+  }
+
+  get unfit(): string | null {
+    const reason = this.#context.vigil?.unfit ?? null;
+    return reason === null ? null : unfitWords[reason];
   }
 
   onPacket(packet: InPacket): void {

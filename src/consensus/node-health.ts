@@ -18,6 +18,13 @@ export const fitAfterMs = 2_000;
 
 export type UnfitReason = "storage" | "flush" | "lanes";
 
+/** For a person: "the node is not ready: ...". */
+export const unfitWords: Readonly<Record<UnfitReason, string>> = {
+  storage: "the journal failed",
+  flush: `a flush to the disk takes longer than ${flushMsMax / 1_000} s`,
+  lanes: `appends to a majority of the nodes make no progress for ${stalledMsMax / 1_000} s`,
+};
+
 export interface Vitals {
   readonly storageFailed: boolean;
   readonly oldestFlushMs: number;

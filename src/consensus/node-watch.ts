@@ -75,6 +75,11 @@ export class NodeWatch {
     return this.#health.fit;
   }
 
+  /** Why it may not; null: it may. */
+  get unfit(): UnfitReason | null {
+    return this.#health.reason;
+  }
+
   /** Heard lately. */
   live(nodeId: number): boolean {
     return this.#liveness.live(nodeId);

@@ -174,6 +174,9 @@ export interface ReplicaHost {
   replica(groupId: string): Replica | null;
   /** Open replicas that lead. */
   led(): Iterable<Replica>;
+  /** Why this node hands its leaderships over and takes none (a flush that hangs, appends that reach no majority), for a
+   *  person; null: it may lead. */
+  readonly unfit: string | null;
   /** Ends the replica; its rows die. Waiters hear unknown_topic_or_partition through onLost. */
   remove(groupId: string): Promise<void>;
   /** Gauges and counters by name. Cost: O(1). */

@@ -84,6 +84,11 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
     return this.#watch.fit;
   }
 
+  /** Why it may not; null: it may. */
+  get unfit(): UnfitReason | null {
+    return this.#watch.unfit;
+  }
+
   live(nodeId: number): boolean {
     return this.#watch.live(nodeId);
   }

@@ -114,6 +114,7 @@ export class ScriptedHost implements ReplicaHost {
   /** What propose() answers, or null. */
   refusal: Refusal | null = null;
   now = (): number => 1_000;
+  unfit: string | null = null;
 
   /** `logs` of an earlier host: a restart. */
   constructor(logs = new Map<string, LogEntry[]>()) {

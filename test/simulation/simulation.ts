@@ -333,6 +333,7 @@ function watch(
     groupIds: () => host.groupIds(),
     replica: (groupId) => host.replica(groupId),
     led: () => host.led(),
+    unfit: null,
     onPacket: (packet) => host.onPacket(packet),
     onUp: (node) => host.onUp(node),
     onBroken: (node, lane) => host.onBroken(node, lane),
