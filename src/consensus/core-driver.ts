@@ -17,6 +17,7 @@ import { CoreRun } from "./core-run.ts";
 import type { DurableLog } from "./durable-log.ts";
 import { replicaOf } from "./identity.ts";
 import { leaveJoint } from "./membership-change.ts";
+import { latestAcknowledgements, mergedAppends } from "./message-merging.ts";
 import type { Installation } from "./partition-snapshot.ts";
 import { changePayload, noopPayload, type Payload } from "./payload.ts";
 import { nothingRecovered, readRecovered, type RecoveredEntries } from "./recovered-entries.ts";
@@ -227,7 +228,8 @@ export class CoreDriver {
     const held = run.storage.takeHeld();
     const { messages, readStates } = node.ready();
     onReady(run, readStates);
-    for (const message of messages) if (!isStorageThread(message.to)) this.#send(run, message);
+    for (const message of mergedAppends(messages))
+      if (!isStorageThread(message.to)) this.#send(run, message);
     // Messages made before now are on their way, so nothing needs what is applied any more.
     for (const page of held) page.release();
     window.dropBelow(log.positions.commitIndex + 1);
@@ -259,7 +261,7 @@ export class CoreDriver {
 
   /** Responses whose writes are durable. */
   #deliver(run: CoreRun, responses: readonly Message<Payload>[]): void {
-    for (const response of responses) {
+    for (const response of latestAcknowledgements(responses)) {
       if (response.to === this.#parts.raftId) run.node.step(response);
       else this.#send(run, response);
     }
