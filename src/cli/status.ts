@@ -20,6 +20,7 @@ export async function status(call: Call): Promise<number> {
   const { json, headers } = await client.ask("/readyz", { accept: [503] });
   const answer = isObject(json) ? json : {};
   const metrics = readMetrics(await (await client.send("/metrics")).text());
+  const cluster = await clusterOf(client);
   const told = {
     url: options.url,
     ready: answer.ready === true,
@@ -27,6 +28,7 @@ export async function status(call: Call): Promise<number> {
     version: headers.get("rivulet-version"),
     node: headers.get("rivulet-node"),
     term: headers.get("rivulet-term"),
+    cluster,
     ...Object.fromEntries(shown.map(([metric]) => [camel(metric), metrics.get(metric) ?? null])),
   };
   if (options.json) await terminal.out(`${JSON.stringify(told)}\n`);
@@ -41,6 +43,7 @@ function forPerson(
     readonly reason: string | null;
     readonly version: string | null;
     readonly node: string | null;
+    readonly cluster: Neighbours | null;
   },
   metrics: ReadonlyMap<string, number>,
 ): string {
@@ -52,8 +55,33 @@ function forPerson(
   return [
     `Node ${told.node ?? "?"} at ${told.url} ${state}`,
     `  version        ${told.version ?? "?"}`,
+    ...(told.cluster === null ? [] : [`  cluster        ${clusterText(told.cluster)}`]),
     ...rows,
   ].join("\n");
+}
+
+/** The cluster as the node sees it by itself. */
+interface Neighbours {
+  readonly clusterId: unknown;
+  readonly nodes: number;
+  /** Node ids that it does not reach. */
+  readonly down: readonly number[];
+}
+
+/** null: a node of an older version. */
+async function clusterOf(client: Client): Promise<Neighbours | null> {
+  const headers = { "rivulet-consistency": "local" };
+  const { json } = await client.ask("/v1/cluster", { headers, accept: [404, 503] });
+  if (!isObject(json) || !Array.isArray(json.nodes)) return null;
+  const nodes = json.nodes.filter(isObject);
+  const down = nodes.filter(({ state }) => state === "down").map(({ nodeId }) => Number(nodeId));
+  return { clusterId: json.clusterId, nodes: nodes.length, down };
+}
+
+function clusterText({ nodes, down }: Neighbours): string {
+  if (nodes === 1) return "alone";
+  const away = down.length === 0 ? "all are up" : `DOWN: ${down.join(", ")}`;
+  return `${nodes} nodes, ${away}`;
 }
 
 /** Samples without labels of a Prometheus text page. */
