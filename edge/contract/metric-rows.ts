@@ -114,6 +114,13 @@ export const metricRows: Readonly<Record<string, MetricRow>> = {
   rivulet_forward_waiting_bytes: gauge(
     "Bytes of appends that wait for a leader, or are under way to one",
   ),
+  rivulet_served_requests_total: counter("Requests of other nodes about partitions"),
+  rivulet_served_elsewhere_total: counter("Of those, for partitions that are led elsewhere"),
+  rivulet_partitions_led: gauge("Partitions that this node leads, of those that are open here"),
+  rivulet_partitions_leaderless: gauge("Partitions without a leader, of those that are open here"),
+  rivulet_partitions_watched: gauge(
+    "Partitions without a replica here of which somebody waits for news",
+  ),
   rivulet_leader_searches_total: counter("Rounds of asking who leads a partition"),
   rivulet_group_leads: gauge(
     "1 when this node leads the group; groups open on this node alone are told",

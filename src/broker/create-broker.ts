@@ -7,7 +7,7 @@
 //   read model  is filled in a Worker, and nobody waits for it
 //   retention   begins its rounds
 //   movers      in a cluster: what brings about the placement that the metadata wants
-//   calls       in a cluster, last: from now on other nodes are answered
+//   calls       in a cluster, last: other nodes are answered (until then: that this node leads nothing)
 //
 // Partitions open on first use, so that a start costs the same with one of them and with thousands.
 
@@ -98,12 +98,14 @@ export async function createBroker(
   const { replicaLagMsMax } = settings;
   const hosted = new HostedLogs(needs, { nodeId, lagMsMax: replicaLagMsMax, readWaitMs });
   if (seat === undefined) return await startBroker({ ...needs, logs: hosted });
+  const server = new LogServer(seat.calls);
   const { listen, controller } = await openController({ world, nodeId, host: needs.host, seat });
   const assignments = new Assignments(() => controller.state, nodeId);
   const { calls } = seat;
   const logs = new RoutedLogs({ world, nodeId, calls, hosted, assignments });
-  const built = await build({ ...needs, settings, logs, routed: logs, seat, controller, listen });
-  new LogServer({ world, nodeId, calls, slabs, hosted, logs, assignments, ...built }).start();
+  const routing = { logs, server };
+  const built = await build({ ...needs, settings, logs, routing, seat, controller, listen });
+  server.open({ world, nodeId, slabs, hosted, logs, assignments, ...built });
   return built.broker;
 }
 
@@ -115,7 +117,7 @@ export async function startBroker(
   const settings = settingsOrFault(options.settings ?? {});
   const { nodeId } = options;
   const { listen, controller } = await openController({ world, nodeId, host, seat: null });
-  const parts = { ...needs, settings, routed: null, seat: null, controller, listen };
+  const parts = { ...needs, settings, routing: null, seat: null, controller, listen };
   return (await build(parts)).broker;
 }
 
@@ -142,8 +144,8 @@ async function build(
   needs: Needs & {
     readonly settings: BrokerSettings;
     readonly logs: PartitionLogs;
-    /** The same logs, in a cluster. */
-    readonly routed: RoutedLogs | null;
+    /** In a cluster: the same logs, and who answers other nodes about them. */
+    readonly routing: { readonly logs: RoutedLogs; readonly server: LogServer } | null;
     readonly seat: Seat | null;
     readonly controller: Controller;
     readonly listen: Listen;
@@ -153,7 +155,8 @@ async function build(
   readonly controller: Controller;
   readonly cluster: ClusterView;
 }> {
-  const { world, journal, host, options, settings, logs, routed, seat, controller, listen } = needs;
+  const { world, journal, host, options, settings, logs, routing, seat, controller, listen } =
+    needs;
   const { nodeId, version, told = {}, clusterId } = options;
   const topics = new Topics(() => controller.state, logs, settings.topicDefaults);
   listen((change) => topics.changed(change));
@@ -172,11 +175,11 @@ async function build(
   const reachable = (other: number): boolean =>
     other === nodeId || (seat !== null && seat.reachable(other));
   const lagMsMax = settings.replicaLagMsMax;
-  const peers = routed?.peers ?? null;
+  const peers = routing?.logs.peers ?? null;
   const cluster = new ClusterView({ controller, topics, logs, nodeId, lagMsMax, reachable, peers });
   const members = new MemberService({ world, controller, nodeId, reachable });
   const movers =
-    routed === null
+    routing === null
       ? []
       : [
           new Planner({ world, controller }),
@@ -184,7 +187,7 @@ async function build(
             world,
             controller,
             host,
-            groups: routed,
+            groups: routing.logs,
             nodeId,
             damaged: damagedPartitions(journal),
           }),
@@ -208,7 +211,7 @@ async function build(
     movers,
     peerMetrics: () => seat?.metrics?.() ?? {},
     trouble: () => seat?.trouble?.() ?? null,
-    routed,
+    routing,
     room,
     readModel,
     nodeId,

@@ -32,6 +32,11 @@ export class HostedLogs implements PartitionLogs {
     return log;
   }
 
+  /** Those that are open. */
+  all(): Iterable<HostedLog> {
+    return this.#open.values();
+  }
+
   /** The log if it is open. */
   opened(groupId: string): HostedLog | null {
     return this.#open.get(groupId) ?? null;

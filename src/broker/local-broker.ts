@@ -32,6 +32,7 @@ import { hostMetricNames, journalMetricNames, renamed, vigilMetricNames } from "
 import { unknownTopic } from "./partition-slot.ts";
 import type { Producing } from "./produce.ts";
 import type { ProducerIds } from "./producer-ids.ts";
+import type { LogServer } from "./log-server.ts";
 import type { RoutedLogs } from "./routed-logs.ts";
 import type { Retention } from "./retention.ts";
 import type { TopicAdmin } from "./topic-admin.ts";
@@ -61,7 +62,7 @@ export interface BrokerParts {
   /** Asked when the controller has no leader: what else is known of why; null: nothing. */
   readonly trouble: () => string | null;
   /** null: this node is alone. */
-  readonly routed: RoutedLogs | null;
+  readonly routing: { readonly logs: RoutedLogs; readonly server: LogServer } | null;
   readonly room: WaitRoom;
   /** null: none was asked for. */
   readonly readModel: ReadModel | null;
@@ -224,7 +225,7 @@ export class LocalBroker implements Broker {
 
   /** A peer speaks to a replica that is not open here: it is opened or created, if the metadata names it. */
   wanted(groupId: string, incarnation: number): void {
-    if (this.#closing === null) this.#parts.routed?.wanted(groupId, incarnation);
+    if (this.#closing === null) this.#parts.routing?.logs.wanted(groupId, incarnation);
   }
 
   /** One round of retention now; settles when it is done. For tests and operators. */
@@ -254,7 +255,7 @@ export class LocalBroker implements Broker {
 
   metrics(): Readonly<Record<string, number>> {
     const { controller, topics, producing, fetching, retention, room } = this.#parts;
-    const { readModel, journal, host, routed, movers } = this.#parts;
+    const { readModel, journal, host, routing, movers } = this.#parts;
     return {
       topics: topics.count,
       partitions: controller.state.partitions,
@@ -271,7 +272,8 @@ export class LocalBroker implements Broker {
       read_model_failed: readModel === null || readModel.failure === null ? 0 : 1,
       ...renamed(journal.metrics(), journalMetricNames),
       ...renamed(host.metrics(), { ...hostMetricNames, ...vigilMetricNames }),
-      ...routed?.metrics(),
+      ...routing?.logs.metrics(),
+      ...routing?.server.metrics(),
       ...this.#parts.peerMetrics(),
       ...Object.assign({}, ...movers.map((mover) => mover.metrics?.())),
     };
@@ -288,11 +290,11 @@ export class LocalBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    const { producing, room, retention, routed, movers, readModel, host, journal } = this.#parts;
+    const { producing, room, retention, routing, movers, readModel, host, journal } = this.#parts;
     room.close();
     for (const mover of movers) mover.close();
     await retention.stop();
-    routed?.close();
+    routing?.logs.close();
     await Promise.allSettled(this.#underWay);
     await producing.idle();
     await readModel?.close();

@@ -4,6 +4,7 @@
 // where nobody is known; nothing is forwarded a second time. Appends are decided in the order of their arrival; a batch
 // is copied once, into a slab. Left to others: finding the leader (leader-route.ts), the bytes (log-calls.ts).
 
+import { assert } from "../assert.ts";
 import { controllerGroupId, type Controller } from "../cluster/controller.ts";
 import type { SlabPool } from "../bytes/slab.ts";
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
@@ -37,7 +38,6 @@ const electionMs = 1_000;
 export interface LogServerParts {
   readonly world: World;
   readonly nodeId: number;
-  readonly calls: Calls;
   readonly slabs: SlabPool;
   readonly hosted: HostedLogs;
   readonly logs: RoutedLogs;
@@ -55,23 +55,35 @@ type OnLeader = (
 ) => Promise<CallResult>;
 
 export class LogServer {
-  readonly #parts: LogServerParts;
-  /** Questions of other nodes, and those that this node did not lead. */
-  readonly counters = { served: 0, moved: 0 };
+  #open: LogServerParts | null = null;
+  readonly #counters = { served: 0, moved: 0 };
 
-  constructor(parts: LogServerParts) {
-    this.#parts = parts;
+  /** Until open() it answers that it leads nothing: others may ask while this node starts. */
+  constructor(calls: Calls) {
+    const serve = (verb: string, handle: CallHandler): void =>
+      calls.serve(verb, (call) => (this.#open === null ? Promise.resolve(starting) : handle(call)));
+    serve("leader", (call) => this.#leader(call));
+    serve("describe", (call) => this.#describe(call));
+    serve("describe-controller", () => Promise.resolve(this.#describeController()));
+    serve("transfer", (call) => this.#transfer(call));
+    serve("append", (call) => this.#append(call));
+    for (const [verb, handle] of Object.entries(verbs)) serve(verb, this.#handler(handle));
   }
 
   /** From now on other nodes are answered. */
-  start(): void {
-    const { calls } = this.#parts;
-    calls.serve("leader", (call) => this.#leader(call));
-    calls.serve("describe", (call) => this.#describe(call));
-    calls.serve("describe-controller", () => Promise.resolve(this.#describeController()));
-    calls.serve("transfer", (call) => this.#transfer(call));
-    calls.serve("append", (call) => this.#append(call));
-    for (const [verb, handle] of Object.entries(verbs)) calls.serve(verb, this.#handler(handle));
+  open(parts: LogServerParts): void {
+    this.#open = parts;
+  }
+
+  /** Counters by name. */
+  metrics(): Readonly<Record<string, number>> {
+    const { served, moved } = this.#counters;
+    return { served_requests_total: served, served_elsewhere_total: moved };
+  }
+
+  get #parts(): LogServerParts {
+    assert(this.#open !== null, "A question is answered before the server is open");
+    return this.#open;
   }
 
   /** A group's leader, after a wait for its election. The replica here is opened: so begins a new group's first one. */
@@ -126,7 +138,7 @@ export class LogServer {
 
   /** Without an await between arrival and decision while this node leads: the order of arrival is the log's. */
   #append({ head, body }: IncomingCall): Promise<CallResult> {
-    this.counters.served += 1;
+    this.#counters.served += 1;
     const question = readAppend(head);
     const log = this.#parts.hosted.opened(question.groupId);
     if (log !== null && log.answers) return this.#appendTo(log, question, body);
@@ -150,7 +162,7 @@ export class LogServer {
 
   #handler(handle: OnLeader): CallHandler {
     return async (call) => {
-      this.counters.served += 1;
+      this.#counters.served += 1;
       const fields = fieldsOf(call.head);
       const log = await this.#led(groupIdOf(fields));
       const { world } = this.#parts;
@@ -166,7 +178,7 @@ export class LogServer {
     const isElsewhere = leaderId !== 0 && leaderId !== this.#parts.nodeId;
     const leader = isElsewhere ? leaderId : await log.replica.leader(electionMs).catch(() => 0);
     if (log.answers) return log;
-    this.counters.moved += 1;
+    this.#counters.moved += 1;
     const detail = `Node ${this.#parts.nodeId} does not lead ${groupId}, ${leader === 0 ? "nobody does as far as it knows" : `node ${leader} does`}`;
     return refuse("not_leader_or_follower", detail, { members: { leader } });
   }
@@ -199,6 +211,10 @@ export class LogServer {
     }
   }
 }
+
+const starting: CallResult = {
+  head: refuse("not_leader_or_follower", "The node is starting"),
+};
 
 const verbs: Readonly<Record<string, OnLeader>> = {
   fetch: async (log, _fields, { call }) => {

@@ -34,6 +34,10 @@ export class RemoteWatch {
     this.#parts = parts;
   }
 
+  get running(): boolean {
+    return this.#stop !== null;
+  }
+
   start(): void {
     if (this.#stop !== null) return;
     this.#stop = new AbortController();

@@ -75,6 +75,11 @@ export class RoutedLog implements PartitionLog {
     });
   }
 
+  /** A call waits at the leader for what comes next. */
+  get watching(): boolean {
+    return this.#watch.running;
+  }
+
   /** The replica here was opened; null: it was dropped. */
   host(hosted: HostedLog | null): void {
     this.#stopHearing?.();

@@ -182,7 +182,17 @@ export class RoutedLogs implements PartitionLogs {
   /** Gauges and counters by name. */
   metrics(): Readonly<Record<string, number>> {
     let searches = 0;
-    for (const { route } of this.#logs.values()) searches += route.searches;
+    let watches = 0;
+    let led = 0;
+    let leaderless = 0;
+    for (const { route, watching } of this.#logs.values()) {
+      searches += route.searches;
+      if (watching) watches += 1;
+    }
+    for (const log of this.#parts.hosted.all()) {
+      if (log.answers) led += 1;
+      else if (log.replica.role.leaderId === 0) leaderless += 1;
+    }
     const { forwarded, appendBytes, fetchBytes, failed } = this.peers.counters;
     return {
       forwarded_requests_total: forwarded,
@@ -191,6 +201,9 @@ export class RoutedLogs implements PartitionLogs {
       forwarded_fetch_bytes_total: fetchBytes,
       forward_waiting_bytes: this.#budget.bytes,
       leader_searches_total: searches,
+      partitions_watched: watches,
+      partitions_led: led,
+      partitions_leaderless: leaderless,
     };
   }
 

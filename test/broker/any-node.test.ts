@@ -184,6 +184,25 @@ describe("a node that does not lead", () => {
   });
 });
 
+test("a node that is starting leads nothing yet: what is sent to it goes elsewhere", async () => {
+  const cluster = await BrokerCluster.of(3);
+  must(await cluster.until(cluster.broker(1).createTopic({ name: "t" })));
+  const leader = cluster.leaderOf("t")!;
+  const other = cluster.living.find((node) => node !== leader)!;
+  leader.kill();
+  const started = leader.start();
+  const appended = [];
+  while (!leader.alive) {
+    appended.push(cluster.append(other.nodeId, "t", ["a"], { timeoutMs: 20_000 }));
+    await cluster.world.run(1);
+  }
+  await cluster.until(started);
+  const codes = (await cluster.until(Promise.all(appended))).map((one) => (one.ok ? "" : one.code));
+  // What was under way at the kill has an unknown fate; nothing else is refused.
+  expect(codes.filter((code) => code !== "" && code !== "node_unreachable")).toEqual([]);
+  expect(codes.filter((code) => code === "").length).toBeGreaterThan(0);
+});
+
 describe("without a majority", () => {
   test("appends are refused in time with their fate, and go on when it is back", async () => {
     const cluster = await BrokerCluster.of(3);
