@@ -22,6 +22,7 @@ import { CatchUp } from "./catch-up.ts";
 import { releaseBatches } from "./core-run.ts";
 import { asFault } from "./core-driver.ts";
 import { HostedReplica } from "./hosted-replica.ts";
+import { EarlyVotes } from "./early-votes.ts";
 import { hostMetrics } from "./host-metrics.ts";
 import { nodeOf, replicaOf } from "./identity.ts";
 import { decodeMessage } from "./message-codec.ts";
@@ -86,6 +87,7 @@ export class Host implements ReplicaHost {
   #closing: Promise<void> | null = null;
   readonly #slabs: SlabPool | null;
   readonly #onWanted: (groupId: string, incarnation: number) => void;
+  readonly #early = new EarlyVotes();
   /** When the owner was last told of a group that is wanted here. */
   readonly #wanted = new Map<string, number>();
   /** Replicas for which time passes. */
@@ -151,7 +153,7 @@ export class Host implements ReplicaHost {
     const incarnation = birth?.incarnation ?? this.#incarnation;
     const number = this.#journal.createReplica({ groupId, incarnation });
     this.#numbers.set(groupId, number);
-    return this.#host(this.#journal.state(number), machine, birth);
+    return this.#opened(this.#host(this.#journal.state(number), machine, birth));
   }
 
   async open(groupId: string, machine: StateMachine): Promise<Replica> {
@@ -175,7 +177,7 @@ export class Host implements ReplicaHost {
       if (this.#replicas.get(number) === replica) this.#replicas.delete(number);
       throw error;
     }
-    return replica;
+    return this.#opened(replica);
   }
 
   groupIds(): readonly string[] {
@@ -210,8 +212,12 @@ export class Host implements ReplicaHost {
     }
     const { groupId, message } = decoded;
     const replica = this.#addressee(groupId, message.to);
-    if (replica === null) releaseBatches(message.entries);
-    else replica.receive(message);
+    if (replica !== null) {
+      replica.receive(message);
+      return;
+    }
+    this.#early.keep(groupId, message, this.#context.world.monotonic());
+    releaseBatches(message.entries);
   }
 
   onUp(nodeId: number): void {
@@ -264,6 +270,13 @@ export class Host implements ReplicaHost {
     return replica;
   }
 
+  #opened(replica: HostedReplica): HostedReplica {
+    const now = this.#context.world.monotonic();
+    const vote = this.#early.take(replica.groupId, replica.raftId, now);
+    if (vote !== null) replica.receive(vote);
+    return replica;
+  }
+
   #onWelcome({ from, head }: InPacket): void {
     const welcome = decodeWelcome(head);
     if (welcome === null || nodeOf(welcome.from) !== from) this.#counters.packetsRefused += 1;
@@ -277,7 +290,9 @@ export class Host implements ReplicaHost {
     this.#counters.strangers += 1;
     // A former incarnation of what is here: its sender has not heard yet that it was removed.
     if (replica === null || replica.raftId < raftId) this.#tellWanted(groupId, raftId);
-    return null;
+    // A new one is created at once.
+    const opened = this.#open(groupId);
+    return opened?.raftId === raftId ? opened : null;
   }
 
   #open(groupId: string): HostedReplica | null {

@@ -29,6 +29,7 @@ import { Campaigns } from "./campaigns.ts";
 import { bornWith, soleVoter } from "./configuration.ts";
 import { CoreDriver } from "./core-driver.ts";
 import { releaseBatches, type CoreRun } from "./core-run.ts";
+import { asksForVote } from "./early-votes.ts";
 import { DurableLog } from "./durable-log.ts";
 import { nodeOf, raftIdOf, type ReplicaIdentity } from "./identity.ts";
 import { LeadWaiters } from "./lead-waiters.ts";
@@ -200,6 +201,7 @@ export class HostedReplica implements Replica, VigilantReplica {
       return this.#notLeader(expectedTerm);
     }
     const { positions } = this.#log;
+    this.#log.trackOwn(run);
     assert(
       draft.baseOffset === positions.nextOffset,
       () => `Proposal must begin at offset ${positions.nextOffset}, got ${draft.baseOffset}`,
@@ -288,6 +290,8 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (run === null) {
       this.#context.counters.messagesIgnored += 1;
       releaseBatches(message.entries);
+      if (asksForVote(message) && this.#driver.startWanted)
+        this.#driver.inTurn((late) => late.step(message));
       return;
     }
     if (lostAcknowledgement(run.node, message) !== null) {
