@@ -100,6 +100,7 @@ export class Membership {
     const planned = this.#plan(log.configurations.state, target);
     if (planned === null) return Promise.resolve({ ok: true });
     if ("ok" in planned) return Promise.resolve(planned);
+    log.trackOwn(run);
     const data = changePayload(planned, log.positions.nextOffset, log.clock());
     const bytes = draftBytes(data);
     const proposed = run.node.proposeConfChange(planned, { data, bytes });

@@ -32,7 +32,7 @@ async function oneBehind(cacheBytesMax: number) {
   await write(cluster, leader, 0, 50);
   await cluster.heard(words(0, 50));
   cluster.node(3).crash();
-  for (let from = 50; from < 1_000; from += 50) await write(cluster, leader, from, 50);
+  for (let from = 50; from < 500; from += 50) await write(cluster, leader, from, 50);
   return { cluster, leader };
 }
 
@@ -44,9 +44,9 @@ describe("a follower that is behind", () => {
     test(`catches up from the ${what}`, async () => {
       const { cluster, leader } = await oneBehind(bytes);
       await cluster.node(3).start();
-      await cluster.heard(words(0, 1_000));
+      await cluster.heard(words(0, 500));
       const { replica } = cluster.on(3);
-      expect(replica.highWatermark).toBe(offset(1_000));
+      expect(replica.highWatermark).toBe(offset(500));
       expect(replica).toMatchObject({ lastIndex: cluster.on(leader.nodeId).replica.lastIndex });
       await cluster.world.run(500);
       if (bytes === 0) for (const { slabs } of cluster.nodes) expect(slabs.bytesInUse).toBe(0);
@@ -60,22 +60,22 @@ describe("a follower that is behind", () => {
     const prevTerm = leader.journal.term(replica.number, logIndex(index - 1))!;
     const start = { index, prevTerm, offset: offset(replica.highWatermark - 99) };
     expect(await cluster.world.until(replica.advanceLogStart(start))).toEqual({ ok: true });
-    await write(cluster, leader, 1_000, 20);
+    await write(cluster, leader, 500, 20);
     await cluster.node(3).start();
-    await cluster.heard(words(0, 1_020));
+    await cluster.heard(words(0, 520));
     const late = cluster.on(3);
     expect(late.machine.restores).toBeGreaterThan(0);
     await cluster.eventually("the log start", () => late.replica.logStart.index === index);
     expect(late.replica.logStart).toEqual(start);
-    await cluster.eventually("the end", () => late.replica.highWatermark === offset(1_020));
+    await cluster.eventually("the end", () => late.replica.highWatermark === offset(520));
     const state = cluster.node(3).journal.state(late.replica.number);
-    expect(state).toMatchObject({ logStart: start, nextOffset: 1_020 });
+    expect(state).toMatchObject({ logStart: start, nextOffset: 520 });
     // It is a full member: with it alone as second voter the group goes on, also after a restart.
     cluster.node(leader.nodeId === 2 ? 1 : 2).crash();
-    await write(cluster, leader, 1_020, 5);
+    await write(cluster, leader, 520, 5);
     cluster.node(3).crash();
     await cluster.node(3).start();
-    await cluster.heard(words(0, 1_025), [leader, cluster.node(3)]);
+    await cluster.heard(words(0, 525), [leader, cluster.node(3)]);
   });
 
   test("is given the snapshot again when the connection breaks under it", async () => {
@@ -90,7 +90,7 @@ describe("a follower that is behind", () => {
       cluster.network.breakLane(leader.nodeId, 3, "bulk");
       await cluster.world.run(7);
     }
-    await cluster.heard(words(0, 1_000));
+    await cluster.heard(words(0, 500));
   });
 
   test("crashes after a snapshot was installed and before the entries came, and is no lost tail", async () => {
@@ -111,6 +111,6 @@ describe("a follower that is behind", () => {
     await cluster.node(3).start();
     expect(cluster.on(3).replica.damaged).toBe(false);
     cluster.network.heal();
-    await cluster.heard(words(0, 1_000));
+    await cluster.heard(words(0, 500));
   });
 });

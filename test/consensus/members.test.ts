@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 
 import type { ReplicaIdentity } from "../../src/consensus/identity.ts";
-import { TestCluster } from "./cluster.ts";
+import { command, TestCluster } from "./cluster.ts";
 
 const id = (nodeId: number, incarnation = 1): ReplicaIdentity => ({ nodeId, incarnation });
 const words = (from: number, count: number) =>
@@ -91,6 +91,27 @@ describe("changeMembers()", () => {
     expect(await cluster.world.until(replica.changeMembers(target))).toEqual({ ok: true });
     await cluster.heard(words(0, 10));
     expect(cluster.on(3).replica.identity).toEqual(id(3, 7));
+  });
+
+  test("takes appends in every turn of it, also in the one that leaves the joint configuration", async () => {
+    const cluster = await grown();
+    const { replica, machine } = cluster.on(1);
+    const said = words(10, 60);
+    const changes = [
+      { voters: [id(1)], learners: [] },
+      { voters: [id(1), id(2, 2), id(3, 3)], learners: [] },
+    ];
+    let done = Promise.resolve() as Promise<unknown>;
+    for (const target of changes) done = done.then(() => replica.changeMembers(target));
+    for (const word of said) {
+      const proposed = replica.propose(command(replica, word), replica.role.term);
+      expect(proposed).toMatchObject({ ok: true, index: replica.lastIndex });
+      // One turn at a time: the leader's own entries appear between any two.
+      await cluster.world.run(0.2);
+    }
+    await cluster.world.until(done);
+    await cluster.heard([...words(0, 10), ...said]);
+    expect(machine.said).toHaveLength(70);
   });
 
   test("refuses what no group can be, and a second change while one is under way", async () => {

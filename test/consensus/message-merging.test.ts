@@ -96,19 +96,36 @@ class NaiveFollower {
   }
 }
 
+/** What a leader sends behind `index`. */
+function following(index: number, terms: readonly number[], commit: number): RaftMessage[] {
+  const next = terms[index + 1];
+  const entries = next === undefined ? [] : [entry(index + 1, next)];
+  return [
+    append({ after: [index, terms[index]], entries, commit }),
+    append({ after: [index, terms[index]], commit }),
+  ];
+}
+
 test("a naive follower ends in the same state, whatever was merged", () => {
   const world = new VirtualWorld(11);
   for (let round = 0; round < 300; round += 1) {
-    const terms = [0, ...Array.from({ length: 12 }, () => 1 + world.below(2)).sort()];
+    const terms = [0, ...Array.from({ length: 12 }, (_, i) => (i < 6 ? 1 : 2))];
+    // A leader's commit index never falls; messages may be repeated and out of order otherwise.
+    let commit = 0;
     const messages = Array.from({ length: 1 + world.below(8) }, () => {
       const index = world.below(terms.length);
       const count = world.below(terms.length - index);
-      const entries = Array.from({ length: count }, (_, i) =>
-        entry(index + 1 + i, terms[index + 1 + i]),
-      );
-      const commit = world.below(terms.length);
-      return append({ after: [index, terms[index]], entries, commit });
-    }).sort((a, b) => (world.below(3) === 0 ? 0 : a.index - b.index));
+      const entries = terms.slice(index + 1, index + 1 + count);
+      commit = Math.min(terms.length - 1, commit + world.below(4));
+      return append({
+        after: [index, terms[index]],
+        entries: entries.map((term, i) => entry(index + 1 + i, term)),
+        commit,
+      });
+    });
+    messages.push(
+      ...messages.flatMap(({ index, entries }) => following(index + entries.length, terms, commit)),
+    );
     const [plain, merged] = [new NaiveFollower(), new NaiveFollower()];
     for (const message of messages) plain.take(message);
     for (const message of mergedAppends(messages)) merged.take(message);
