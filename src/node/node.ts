@@ -109,13 +109,14 @@ export async function startNode(given: NodeOptions): Promise<RunningNode | Folde
   try {
     const membership = await settleMembership(opened, places, needs);
     const parts: Parts = { options, world, log, slabs, opened, membership };
-    const { broker, host } = await openBroker(parts, network, begun);
+    const ground = await openGround(parts, network);
+    const broker = await openBroker(parts, ground, begun);
     confirm(parts, broker);
     const { door, served } = await openDoor(parts, broker);
     opened.lock?.announce({ pid: process.pid, url: served.url, startedAt: world.now() });
     const startMs = world.monotonic() - began;
     const { url, port } = served;
-    const ends = { ...parts, served, door, broker, host, peers: begun.peers };
+    const ends = { ...parts, served, door, broker, host: ground.host, peers: ground.peers };
     let stopped: Promise<void> | null = null;
     const stop: RunningNode["stop"] = ({ graceMs }) => (stopped ??= stopAll(ends, graceMs));
     const { identity } = membership;
@@ -160,19 +161,26 @@ function confirm({ opened: { dir }, membership: { identity } }: Parts, broker: L
   if (dir !== null) confirmCluster(dir, identity, clusterIdOf(broker));
 }
 
-async function openBroker(
-  parts: Parts,
-  network: PeerNetwork | null,
-  begun: Begun,
-): Promise<{ readonly broker: LocalBroker; readonly host: ReplicaHost }> {
+/** Journal, replicas, and the way to the other nodes; the peer port is not open yet. */
+interface Ground {
+  readonly journal: Journal;
+  readonly host: ReplicaHost;
+  readonly peers: PeerSide | null;
+}
+
+async function openGround(parts: Parts, network: PeerNetwork | null): Promise<Ground> {
   const { options, opened, slabs, world, log, membership } = parts;
-  const { openJournal } = await import("../journal/open-journal.ts");
+  const { identity } = membership;
   const { disk, dir } = opened;
+  // Before the journal: certificates that cannot be used end the start here.
+  const peers =
+    network === null ? null : await PeerSide.create({ world, log, identity, network, dir });
+  const { openJournal } = await import("../journal/open-journal.ts");
   const durability = options.durability ?? "full";
   const opening = openJournal({ world, disk, slabs, durability });
   // While the writer's Worker takes inventory, this thread loads the rest of the program.
   opening.catch(() => undefined);
-  const [{ createReplicaHost }, { createBroker }] = await Promise.all([
+  const [{ createReplicaHost }] = await Promise.all([
     import("../consensus/host.ts"),
     import("../broker/create-broker.ts"),
     import("../../edge/server/door.ts"),
@@ -180,22 +188,23 @@ async function openBroker(
   ]);
   const journal = await opening;
   tellDamage(journal, log);
+  const ways = peers === null ? {} : { transport: peers.transport, onWanted: peers.onWanted };
+  const host = createReplicaHost({ world, journal, nodeId: identity.nodeId, slabs, ...ways });
+  return { journal, host, peers };
+}
+
+async function openBroker(parts: Parts, ground: Ground, begun: Begun): Promise<LocalBroker> {
+  const { options, opened, slabs, world, membership } = parts;
+  const { journal, host, peers } = ground;
   const { identity } = membership;
-  const { nodeId } = identity;
-  const peers =
-    network === null ? null : await PeerSide.create({ world, log, identity, network, dir });
-  begun.peers = peers;
-  const host = createReplicaHost({
-    world,
-    journal,
-    nodeId,
-    slabs,
-    ...(peers === null ? {} : { transport: peers.transport, onWanted: peers.onWanted }),
-  });
   try {
+    begun.peers = peers;
     await peers?.open(host, membership.peers);
+    const { createBroker } = await import("../broker/create-broker.ts");
     const { version, settings = {} } = options;
+    const { dir } = opened;
     const readModel = dir === null ? {} : { readModelPath: readModelFile(dir) };
+    const { nodeId } = identity;
     const brokerOptions = { nodeId, version, settings, ...readModel, ...toldOf(parts) };
     const seat = peers === null ? {} : { seat: seatOf(peers, host, identity) };
     const needs = { world, journal, host, slabs, options: brokerOptions, ...seat };
@@ -207,7 +216,7 @@ async function openBroker(
       join: (request) => broker.join(request as JoinRequest),
       wanted: (groupId, incarnation) => broker.wanted(groupId, incarnation),
     });
-    return { broker, host };
+    return broker;
   } catch (fault) {
     await host.close();
     await journal.close();
