@@ -10,7 +10,7 @@
 import { Fault } from "../errors.ts";
 import type { Timer, World } from "../world.ts";
 import type { ChunkPool } from "./chunk-pool.ts";
-import { faultIn, greet, type Greeting } from "./greeting.ts";
+import { faultIn, greet, type Greeter, type Greeting } from "./greeting.ts";
 import { seedOf } from "./hello.ts";
 import { Http1Wire } from "./http1-wire.ts";
 import { Http2Wire } from "./http2-wire.ts";
@@ -31,6 +31,8 @@ export interface Pace {
   readonly backOffMsMax: number;
   /** After what will not change soon: another cluster, a wrong secret. */
   readonly refusedMs: number;
+  /** On HTTP/1.1 for want of HTTP/2, it is looked so often whether HTTP/2 gets through now. */
+  readonly probeMs: number;
 }
 
 export const defaultPace: Pace = {
@@ -40,6 +42,7 @@ export const defaultPace: Pace = {
   backOffMsMin: 50,
   backOffMsMax: 2_000,
   refusedMs: 5_000,
+  probeMs: 60_000,
 };
 
 export type Protocol = "auto" | "http2" | "http1";
@@ -80,6 +83,8 @@ export class PeerConnection {
   /** Attempts in a row in which something was reached that did not speak HTTP/2 to the end. */
   #deaf = 0;
   #bootId: string | null = null;
+  /** When HTTP/2 was last tried. */
+  #probedAt = 0;
   /** Why a lane ended before all were open. */
   #early: Fault | null = null;
 
@@ -142,6 +147,32 @@ export class PeerConnection {
       }
       if (sender.silentMs > pingMs) sender.ping();
     }
+    const { protocol, world } = this.#self;
+    const isFallback = protocol === "auto" && this.#wire?.protocol === "HTTP/1.1";
+    if (isFallback && world.monotonic() - this.#probedAt > this.#self.pace.probeMs)
+      void this.#probe();
+  }
+
+  /** Goes back to HTTP/2 where it gets through: a peer that stood still may have made it look as if it did not. */
+  async #probe(): Promise<void> {
+    const { world, auth, pace } = this.#self;
+    this.#probedAt = world.monotonic();
+    const http1 = this.#wire;
+    const wire = new Http2Wire(this.#target, (fn) => world.defer(fn));
+    const late = world.setTimer(pace.connectMsMax, () => wire.close());
+    const answered = await greet(wire, this.#who, { world, auth, target: this.#target }).then(
+      () => true,
+      () => false,
+    );
+    late.cancel();
+    wire.close();
+    if (answered && this.#wire === http1)
+      this.end(new Fault("node_unreachable", "HTTP/2 gets through: HTTP/1.1 is left"));
+  }
+
+  get #who(): Greeter {
+    const { clusterId, nodeId, bootId } = this.#self;
+    return { purpose: "lanes", clusterId, from: nodeId, to: this.#peerId, bootId };
   }
 
   async #connect(): Promise<void> {
@@ -153,9 +184,7 @@ export class PeerConnection {
     this.#wire = wire;
     const late = world.setTimer(pace.connectMsMax, () => wire.close());
     try {
-      const { clusterId, nodeId, bootId } = this.#self;
-      const who = { purpose: "lanes", clusterId, from: nodeId, to: this.#peerId, bootId } as const;
-      const greeting = await greet(wire, who, { world, auth, target: this.#target });
+      const greeting = await greet(wire, this.#who, { world, auth, target: this.#target });
       await this.#openLanes(wire, greeting);
       if (this.#wire !== wire || this.#state !== "connecting") return wire.close();
       if (this.#early !== null) throw this.#early;
@@ -217,6 +246,7 @@ export class PeerConnection {
     const { log } = this.#self;
     this.#state = "open";
     this.#bootId = bootId;
+    this.#probedAt = this.#self.world.monotonic();
     this.#failures = 0;
     this.#deaf = 0;
     const level = this.#logged === null ? "debug" : "info";

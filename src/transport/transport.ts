@@ -53,7 +53,8 @@ export interface LinkState {
 
 export interface TransportEvents {
   onPacket(packet: InPacket): void;
-  /** The peer can be reached and was heard. */
+  /** The peer can be reached and was heard. Comes again after lanes broke and all are open, with or without an onDown()
+   *  between. */
   onUp(nodeId: number): void;
   /** Packets on this lane may have been lost (connection broken, stalled); comes before onDown(). */
   onBroken(nodeId: number, lane: Lane): void;

@@ -111,15 +111,18 @@ describe("lanes through a network that", () => {
     expect(a.told.events.slice(5)).toEqual(["up 2"]);
   });
 
-  test("knows HTTP/1.1 alone carry packets all the same", async () => {
-    const { a, b } = await throughProxy({ pace: quick }, { back: false, onlyHttp1: true });
+  test("knows HTTP/1.1 alone carry packets all the same, by HTTP/2 again when that gets through", async () => {
+    const pace = { ...quick, probeMs: 100 };
+    const { a, b, proxy } = await throughProxy({ pace }, { back: false, onlyHttp1: true });
     const body = [pattern(700_000)];
     for (let i = 0; i < 10; i += 1) a.transport.send(2, "bulk", textPacket(String(i), body));
     a.transport.send(2, "control", textPacket("beat"));
     await until(() => b.told.packets.length === 11, "the packets");
     expect(b.told.heads("bulk")).toEqual(Array.from({ length: 10 }, (_, i) => String(i)));
-    expect(a.lines.map(({ fields }) => fields["protocol"])).toContain("HTTP/1.1");
-    // The end of the other process shows when the next batch fails.
+    const protocols = () => a.lines.map(({ fields }) => fields["protocol"]);
+    expect(protocols()).not.toContain("HTTP/2");
+    proxy.onlyHttp1 = false;
+    await until(() => protocols().filter((one) => one === "HTTP/2").length === 3, "HTTP/2");
     await b.transport.close();
     a.transport.send(2, "control", textPacket("x"));
     await until(() => a.told.events.includes("down 2"), "node 2 to be down");
