@@ -379,7 +379,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     }
     const { run } = this.#driver;
     if (run === null) return this.#wakeWanted;
-    this.#barriers.ask(() => run.askRead());
+    this.#barriers.ask(() => (this.#log.configurations.unknown ? null : run.askRead()));
     this.#driver.turn(run);
     if (!this.#alone) this.#context.ticking(this);
     return this.#wakeWanted || this.#driver.busy;

@@ -55,7 +55,8 @@ export class ReadBarriers {
     });
   }
 
-  /** Makes one request for all that wait for one. `request` returns null when nobody can be asked now. */
+  /** Makes one request for all that wait for one. `request` returns null when nobody can be asked now: no leader is known,
+   *  or no configuration (the core takes no answer of a node that it does not know). */
   ask(request: () => number | null): void {
     if (this.#asking.size === 0) return;
     const made = request();

@@ -1,4 +1,4 @@
-// First elections of groups that are not open where the question for a vote arrives.
+// Questions that come before those whom they concern are ready: votes, read barriers of a replica that joins.
 
 import { describe, expect, test } from "bun:test";
 import { TestCluster, type TestNode } from "./cluster.ts";
@@ -57,5 +57,22 @@ test("a replica whose core is being started from its log answers the question th
     .catch(() => undefined);
   const leader = await cluster.leader();
   expect(leader.nodeId).toBe(1);
+  expect(cluster.world.monotonic() - began).toBeLessThan(150);
+});
+
+test("a replica that joins passes a read barrier as soon as it has caught up", async () => {
+  const cluster = await TestCluster.of(4);
+  const old = cluster.nodes.slice(0, 3);
+  cluster.group("g", old);
+  cluster.node(4).create("g", { incarnation: 1, voters: [] });
+  cluster.wake();
+  const leader = await cluster.leader();
+  await cluster.say(leader, ["a"]);
+  const { replica } = cluster.on(4);
+  const passed = replica.readBarrier(10_000);
+  const began = cluster.world.monotonic();
+  const target = { voters, learners: [{ nodeId: 4, incarnation: 1 }] };
+  void cluster.on(leader.nodeId).replica.changeMembers(target);
+  expect(await cluster.world.until(passed)).toEqual({ ok: true });
   expect(cluster.world.monotonic() - began).toBeLessThan(150);
 });
