@@ -9,6 +9,9 @@
 //   loss    node 1 is killed: how long until every group that it led has another leader that can write, and the longest
 //           that the loop did not turn meanwhile
 //
+// and three real nodes (processes, folders, HTTP/2): a topic of `--processes` partitions (default 1,000), first as it was
+// created, when no replica has a core yet, then after a record was written to each partition
+//
 // Promise: every figure is of a while in which each group had a leader and nobody asked for anything.
 
 import { createSlabPool } from "../../src/bytes/slab-pool.ts";
@@ -20,6 +23,8 @@ import { openJournal } from "../../src/journal/open-journal.ts";
 import { MemoryNetwork } from "../../src/transport/memory-network.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { systemWorld } from "../../src/world.ts";
+import { threeNodes, type ClusterProcesses } from "../node/cluster-processes.ts";
+import { usageOf, type ProcessUsage } from "./process-usage.ts";
 import { openReport, type BenchRow } from "./report.ts";
 
 const world = systemWorld;
@@ -31,6 +36,8 @@ const counts = report.smoke
   ? [1, 20]
   : (report.flag("partitions")?.split(",").map(Number) ?? [1, 1_000, 10_000]);
 const lossMsMax = 60_000;
+const realPartitions = report.smoke ? 10 : Number(report.flag("processes") ?? 1_000);
+const writersMax = 64;
 /** Groups that are elected at a time. */
 const electingMax = 200;
 
@@ -157,11 +164,66 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => void world.setTimer(ms, resolve));
 }
 
+/** Of each node over a while: percent of a core, MB. */
+async function idleOf({ members }: ClusterProcesses, what: string): Promise<BenchRow> {
+  const usages = (): readonly (ProcessUsage | null)[] =>
+    members.map(({ process: { pid } }) => usageOf(pid));
+  const before = usages();
+  await sleep(idleMs);
+  const after = usages();
+  const mean = (of: (usage: ProcessUsage, i: number) => number): number | null => {
+    const values = after.map((usage, i) => (usage === null ? null : of(usage, i)));
+    const known = values.filter((value) => value !== null);
+    return known.length === 0 ? null : known.reduce((a, b) => a + b, 0) / known.length;
+  };
+  return {
+    partitions: realPartitions,
+    state: what,
+    "cpu % a node": mean((usage, i) => ((usage.cpuSeconds - before[i]!.cpuSeconds) / idleMs) * 1e5),
+    "rss MB a node": mean(({ rssMb }) => rssMb),
+  };
+}
+
+async function post(url: string, body: unknown): Promise<void> {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${text}`);
+}
+
+async function writeToEach({ members }: ClusterProcesses): Promise<void> {
+  let next = 0;
+  const writer = async (): Promise<void> => {
+    while (next < realPartitions) {
+      const partition = next++;
+      const { url } = members[partition % members.length];
+      await post(`${url}/v1/topics/t/partitions/${partition}/records`, {
+        records: [{ value: "x" }],
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: writersMax }, writer));
+}
+
+async function measureProcesses(): Promise<BenchRow[]> {
+  await using cluster = await threeNodes();
+  const found = [await idleOf(cluster, "no topic")];
+  await post(`${cluster.members[0].url}/v1/topics`, { name: "t", partitions: realPartitions });
+  await sleep(2_000);
+  found.push(await idleOf(cluster, "created, never used"));
+  await writeToEach(cluster);
+  await sleep(5_000);
+  found.push(await idleOf(cluster, "used once"));
+  return found;
+}
+
 // The world's timers keep no process alive, and Bun spins in a loop that nothing keeps alive but an await.
 const alive = setInterval(() => {}, 1_000_000);
 const rows: BenchRow[] = [];
 for (const groups of counts) rows.push(await measure(groups));
+const processes = await measureProcesses();
 clearInterval(alive);
 report.table(`Three nodes, idle for ${idleMs / 1_000} s`, rows, [
   "a replica: one of three of a partition",
 ]);
+report.table(`Three nodes as processes, idle for ${idleMs / 1_000} s`, processes);
