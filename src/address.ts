@@ -22,3 +22,8 @@ export function parseAddress(text: string): Address | null {
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
+
+/** As parseAddress() reads it: an IPv6 host in brackets. */
+export function addressText({ host, port }: Pick<Address, "host" | "port">): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

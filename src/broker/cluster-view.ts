@@ -3,6 +3,7 @@
 // Promise: what is told is knowledge, never a guess: a leader that is not known is null; looking wakes no idle group.
 // Left to others: placing replicas and moving them (cluster/), routing requests (routed logs).
 
+import { addressText } from "../address.ts";
 import type { Controller } from "../cluster/controller.ts";
 import { controllerGroupId } from "../cluster/controller.ts";
 import type { NodeState } from "../cluster/cluster-state.ts";
@@ -181,7 +182,7 @@ export class ClusterView {
 
 function shownOf(node: NodeState): Omit<ClusterNode, "state" | "replicas" | "leads"> {
   const { nodeId, version, http, peer, region, registeredAt } = node;
-  const address = peer === null ? null : `${peer.host}:${peer.port}`;
+  const address = peer === null ? null : addressText(peer);
   return { nodeId, version, http, peer: address, region, registeredAt };
 }
 

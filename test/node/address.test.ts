@@ -1,7 +1,7 @@
 // Addresses as operators write them.
 
 import { expect, test } from "bun:test";
-import { parseAddress } from "../../src/address.ts";
+import { addressText, parseAddress } from "../../src/address.ts";
 
 for (const [text, host, port, loopback] of [
   ["127.0.0.1:7480", "127.0.0.1", 7480, true],
@@ -31,4 +31,9 @@ for (const text of [
 ])
   test(`parseAddress() refuses "${text}"`, () => {
     expect(parseAddress(text)).toBeNull();
+  });
+
+for (const text of ["127.0.0.1:7480", "[::1]:7480", "node-1.example:65535"])
+  test(`addressText() writes ${text} as it was read`, () => {
+    expect(addressText(parseAddress(text)!)).toBe(text);
   });
