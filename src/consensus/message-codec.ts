@@ -96,16 +96,18 @@ let end = 0;
 export function encodeMessage(groupId: string, message: Message<Payload>): OutPacket {
   writeFields(message);
   end = writeGroupId(scratch, end, groupId);
-  if (message.type === "MsgSnap") return snapshotPacket(message.snapshot);
+  // Long packets of one group let those of the others pass, and its own keep their order.
+  const flow = groupId;
+  if (message.type === "MsgSnap") return { ...snapshotPacket(message.snapshot), flow };
   const { entries } = message;
-  if (message.type !== "MsgApp") return { head: scratch.slice(0, end), body: [] };
+  if (message.type !== "MsgApp") return { head: scratch.slice(0, end), body: [], flow };
   put(entries.length);
-  if (entries.length === 0) return { head: scratch.slice(0, end), body: [] };
+  if (entries.length === 0) return { head: scratch.slice(0, end), body: [], flow };
   const { columns, firstOffset } = columnsOf(entries, message);
   put(firstOffset);
   put(columns.length);
   const body = batchPieces(columns, entries);
-  return { head: scratch.slice(0, end), body, release: () => releaseBatches(entries) };
+  return { head: scratch.slice(0, end), body, release: () => releaseBatches(entries), flow };
 }
 
 /** Where the packet comes from and goes to, and where its batches are copied. */

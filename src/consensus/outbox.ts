@@ -37,7 +37,7 @@ export class Outbox {
 
   /** Goes ahead of the first entry, in the same lane. */
   sendWelcome(groupId: string, welcome: Welcome, catchingUp: boolean): boolean {
-    const packet = { head: encodeWelcome(groupId, welcome), body: [] };
+    const packet = { head: encodeWelcome(groupId, welcome), body: [], flow: groupId };
     return this.#send(nodeOf(welcome.to), catchingUp ? "bulk" : "append", packet);
   }
 
