@@ -189,7 +189,7 @@ function mayTryAgain(refusal: Refusal & { readonly final?: true }, command: Comm
 }
 
 /** Leadership is elsewhere or nowhere for now. */
-function isElection({ code }: Refusal): boolean {
+export function isElection({ code }: Refusal): boolean {
   return code === "not_leader_or_follower" || code === "request_timed_out";
 }
 

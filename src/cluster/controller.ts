@@ -19,7 +19,7 @@ import { changesBetween } from "./changes-between.ts";
 import { decodeState, encodeState } from "./cluster-snapshot.ts";
 import { ClusterState, type Applied, type Change } from "./cluster-state.ts";
 import { decodeCommand, encodeCommand, type Command } from "./commands.ts";
-import { ControllerRoute, type ClusterSeat, type Outcome } from "./controller-route.ts";
+import { ControllerRoute, isElection, type ClusterSeat, type Outcome } from "./controller-route.ts";
 import { isSame } from "./topic-state.ts";
 
 export const controllerGroupId = "controller";
@@ -222,20 +222,29 @@ export class Controller implements StateMachine {
   /** This node's replica has lost what it once acknowledged: the others give it another incarnation, which begins with
    *  nothing, as that of a node that joins. Rejects with storage_damaged when nobody does. */
   async #beginAnew(host: ReplicaHost, seat: ControllerSeat): Promise<void> {
+    const incarnation = await this.#replaced(seat);
+    await host.remove(controllerGroupId);
+    this.#state = new ClusterState();
+    this.#appliedIndex = 0;
+    this.#replica = host.create(controllerGroupId, this, { incarnation, voters: [] });
+    await this.#catchUp(seat, "new");
+  }
+
+  /** The incarnation that the others give to this node's replica instead of its damaged one. */
+  async #replaced(seat: ControllerSeat): Promise<number> {
     const { nodeId, incarnation } = this.#leader().identity;
     const command = { kind: "replaceControllerReplica", nodeId, incarnation } as const;
-    const replaced = await this.#route!.submitElsewhere(command);
-    if (!replaced.ok || replaced.change.kind !== "nodeChanged") {
+    const deadline = seat.world.monotonic() + joinMsMax;
+    for (;;) {
+      const replaced = await this.#route!.submitElsewhere(command);
+      if (replaced.ok && replaced.change.kind === "nodeChanged")
+        return replaced.change.node.controllerIncarnation;
+      // Each try waits for a leader by itself.
+      if (!replaced.ok && isElection(replaced) && seat.world.monotonic() < deadline) continue;
       const why = replaced.ok ? "the answer names no node" : replaced.detail;
       const detail = `The cluster's metadata is damaged on this node, and no other node could replace it: ${why}`;
       throw new Fault("storage_damaged", detail);
     }
-    await host.remove(controllerGroupId);
-    this.#state = new ClusterState();
-    this.#appliedIndex = 0;
-    const birth = { incarnation: replaced.change.node.controllerIncarnation, voters: [] };
-    this.#replica = host.create(controllerGroupId, this, birth);
-    await this.#catchUp(seat, "new");
   }
 
   /** The fold is behind by what was committed while this node was away; of a new replica it is empty. */

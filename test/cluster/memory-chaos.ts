@@ -48,6 +48,8 @@ class Storm {
       [3, () => this.#heal()],
       [2, () => this.#join()],
       [1, () => this.#remove()],
+      [1, () => this.#damage()],
+      [1, () => this.#cutOneWay()],
     ];
     let at = world.below(deeds.reduce((sum, [weight]) => sum + weight, 0));
     for (const [weight, deed] of deeds) {
@@ -64,13 +66,11 @@ class Storm {
     const cluster = this.#cluster;
     this.story.push("peace");
     cluster.network.heal();
-    for (const node of cluster.nodes.values())
-      if (!node.alive && !node.removed) await cluster.world.until(node.start(), 90_000);
+    await this.#startAll();
     // Those that come late may tell of more.
     await cluster.eventually("one state", () => sameStates(this.#members()), 120_000);
     cluster.finishJoining();
-    for (const node of cluster.nodes.values())
-      if (!node.alive && !node.removed) await cluster.world.until(node.start(), 90_000);
+    await this.#startAll();
     const up = this.#members();
     await cluster.eventually("one state", () => sameStates(this.#members()), 120_000);
     await cluster
@@ -80,6 +80,11 @@ class Storm {
       });
     if (up.length === 0) throw new Error("Nobody is left");
     for (const [groupId, words] of this.#said) await this.#expectWords(groupId, words);
+  }
+
+  async #startAll(): Promise<void> {
+    const down = [...this.#cluster.nodes.values()].filter((node) => !node.alive && !node.removed);
+    await this.#cluster.world.until(Promise.all(down.map((node) => node.start())), 90_000);
   }
 
   /** What is not yet as it is wanted; null: nothing. */
@@ -224,6 +229,30 @@ class Storm {
     if (node === null || this.#cluster.nodes.size === nodesMax) return;
     const joined = await this.#cluster.tryJoining(node);
     this.story.push(`join through ${node.nodeId}: ${joined}`);
+  }
+
+  /** Of a group of three that has all of its replicas: what one has lost, the others have. */
+  async #damage(): Promise<void> {
+    const cluster = this.#cluster;
+    const all = [...cluster.nodes.values()].every((node) => node.alive || node.removed);
+    if (!all || this.#restless() !== null) return;
+    const groupId = this.#pick(["controller", ...this.#said.keys()])!;
+    const leader = cluster.leaderOf(groupId);
+    const members = leader?.life.host.replica(groupId)?.members.voters ?? [];
+    const victim = this.#pick(members.filter(({ nodeId }) => nodeId !== leader?.nodeId));
+    const node = cluster.nodes.get(victim?.nodeId ?? 0);
+    if (node === undefined || members.length < 3) return;
+    const damaged = node.crashAndDamage(groupId);
+    this.story.push(`crash ${node.nodeId}, damage ${groupId}: ${damaged}`);
+    await this.#restart();
+  }
+
+  async #cutOneWay(): Promise<void> {
+    const from = this.#pick(this.#members());
+    const to = this.#pick(this.#members());
+    if (from === null || to === null || from === to) return;
+    this.#cluster.network.cutOneWay(from.nodeId, to.nodeId);
+    this.story.push(`cut ${from.nodeId} -> ${to.nodeId}`);
   }
 
   async #remove(): Promise<void> {

@@ -172,14 +172,15 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     this.#disk = this.#disk.crash({ kind: "power" });
   }
 
-  /** The process ends, and a bit flips in an entry of the group that it had stored. */
-  crashAndDamage(groupId: string): void {
-    const number = [...this.#journal!.replicas()].find((one) => one.groupId === groupId)!.replica;
+  /** The process ends, and a bit flips in an entry of the group that it had stored; false: it had stored none. */
+  crashAndDamage(groupId: string): boolean {
+    const held = [...this.#journal!.replicas()].find((one) => one.groupId === groupId);
     this.crash();
     for (const [file, stored] of this.#disk.platter)
       for (const { lsn, replica, kind } of storedRows(stored))
-        if (replica === number && kind === entryKinds.command && this.#disk.flip(file, lsn)) return;
-    throw new Error(`Node ${this.nodeId} stored no entry of ${groupId}`);
+        if (replica === held?.replica && kind === entryKinds.command && this.#disk.flip(file, lsn))
+          return true;
+    return false;
   }
 
   onPacket(packet: InPacket): void {
@@ -356,10 +357,13 @@ export class MemoryCluster {
         .wake(groupId)
         .then((r) => r?.leader(20_000))
         .catch(() => undefined);
-    const leader = await this.eventually(`a leader of ${groupId}`, () => this.leaderOf(groupId));
-    const replica = leader.life.host.replica(groupId)!;
-    const proposed = replica.propose(said(replica, word), replica.role.term);
-    if (!proposed.ok) throw new Error(proposed.detail);
+    // Whoever leads may be about to hand over.
+    const leader = await this.eventually(`a leader of ${groupId} that takes ${word}`, () => {
+      const one = this.leaderOf(groupId);
+      const replica = one?.life.host.replica(groupId);
+      const taken = replica?.propose(said(replica, word), replica.role.term).ok === true;
+      return taken ? one : null;
+    });
     await this.eventually(`${word} at ${leader.nodeId}`, () =>
       this.heard(leader, groupId).includes(word),
     );

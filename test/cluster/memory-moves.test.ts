@@ -100,7 +100,7 @@ test("a node whose stored entries are damaged gets a fresh replica, and everythi
   for (const word of ["one", "two"]) await cluster.say(group, word);
   const node = cluster.living.find((one) => one !== cluster.leaderOf(group))!;
   await cluster.eventually("its words", () => cluster.heard(node, group).length === 2);
-  node.crashAndDamage(group);
+  expect(node.crashAndDamage(group)).toBe(true);
   await cluster.world.until(node.start());
   await cluster.eventually("another incarnation", () => (node.incarnationOf(group) ?? 1) > 1);
   await cluster.members("1 2 3", group);
@@ -113,7 +113,7 @@ test("a node whose copy of the metadata is damaged gets another one, and three g
   await cluster.topic("a");
   const node = cluster.living.find((one) => one !== cluster.leaderOf("controller"))!;
   await cluster.agreed();
-  node.crashAndDamage("controller");
+  expect(node.crashAndDamage("controller")).toBe(true);
   await cluster.world.until(node.start(), 90_000);
   expect(node.state.topic("a")).not.toBeNull();
   const { controllerIncarnation } = cluster.any.state.nodes.get(node.nodeId)!;
