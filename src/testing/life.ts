@@ -7,7 +7,7 @@
 // Promise: after end() nothing that the node began before reaches its disk, its peers or its clients; while paused nothing
 // new begins. What runs in this very turn is not interrupted. Left to others: what is passed through it (test-node.ts).
 
-import type { Door } from "../../edge/server/door.ts";
+import type { ServeOptions } from "../../edge/serve.ts";
 import type { Disk } from "../journal/disk.ts";
 import type { Transport, TransportEvents } from "../transport/transport.ts";
 import type { World } from "../world.ts";
@@ -49,7 +49,7 @@ export class Life {
           const value = await work();
           this.run(() => resolve(value));
         } catch (fault) {
-          this.run(() => reject(fault as Error));
+          this.run(() => reject(fault));
         }
       };
       this.run(() => void begin());
@@ -123,7 +123,7 @@ function eventsOf(life: Life, events: TransportEvents): TransportEvents {
 }
 
 /** The door as clients see it: a stopped node takes their requests and answers them later, a dead one never. */
-export function doorOf(life: Life, door: Door): Door {
+export function doorOf(life: Life, door: ServeOptions["door"]): ServeOptions["door"] {
   return {
     fetch: (request, info) => life.through(() => door.fetch(request, info)),
     // A dead node says goodbye to nobody.

@@ -122,19 +122,20 @@ async function endGroup(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-test("the README's example test passes", async () => {
-  const [code] = blocks("ts");
-  const file = join(root, "test/readme", `example-${process.pid}.test.ts`);
-  writeFileSync(file, code ?? "");
-  try {
-    const child = Bun.spawn([process.execPath, "test", file], { cwd: root, stderr: "pipe" });
-    const told = await new Response(child.stderr).text();
-    expect(told).toContain("1 pass");
-    expect(await child.exited).toBe(0);
-  } finally {
-    rmSync(file);
-  }
-}, 20_000);
+for (const [i, code] of blocks("ts").entries()) {
+  test(`the README's example test ${i + 1} passes`, async () => {
+    const file = join(root, "test/readme", `example-${process.pid}-${i}.test.ts`);
+    writeFileSync(file, code);
+    try {
+      const child = Bun.spawn([process.execPath, "test", file], { cwd: root, stderr: "pipe" });
+      const told = await new Response(child.stderr).text();
+      expect(told).toContain("1 pass");
+      expect(await child.exited).toBe(0);
+    } finally {
+      rmSync(file);
+    }
+  }, 20_000);
+}
 
 test("the README's Worker is the example that the client's tests run", () => {
   const [worker] = blocks("js");
