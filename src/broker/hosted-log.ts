@@ -11,6 +11,7 @@ import type { Replica } from "../consensus/replica.ts";
 import { refuse, refusalOf, type Refusal } from "../errors.ts";
 import type { Partition } from "../partition/partition.ts";
 import { stampLogAppendTime } from "../records/batch-layout.ts";
+import type { ReadConsistency } from "./broker.ts";
 import { isInSync } from "./group-members.ts";
 import type {
   Keep,
@@ -62,6 +63,11 @@ export class HostedLog implements PartitionLog {
 
   currentBounds(): LogBounds {
     return this.partition.bounds();
+  }
+
+  /** With "linearizable" behind a majority's word that this node leads. */
+  leaderBounds(consistency?: ReadConsistency): LogBounds | Promise<LogBounds | Refusal> {
+    return consistency === "linearizable" ? this.#boundsBehindBarrier() : this.bounds();
   }
 
   /** Up to the partition's append() without an await, when nothing has to be waited for. */
@@ -147,6 +153,11 @@ export class HostedLog implements PartitionLog {
     const isBeyond = from.offset > this.partition.bounds().logEndOffset;
     if (isBeyond && this.#replica.members.voters.length > 1) return this.#fetchBehindBarrier(from);
     return this.partition.fetch(from);
+  }
+
+  async #boundsBehindBarrier(): Promise<LogBounds | Refusal> {
+    const barrier = await this.#replica.readBarrier(this.#options.readWaitMs);
+    return barrier.ok ? this.bounds() : barrier;
   }
 
   async #fetchBehindBarrier(from: LogFetch): Promise<LogRead | Refusal> {

@@ -221,7 +221,11 @@ const verbs: Readonly<Record<string, OnLeader>> = {
     const read = await log.fetch(readFetch(call.head));
     return read.ok ? batchesAnswer(log, read) : { head: read };
   },
-  bounds: (log) => Promise.resolve(boundsAnswer(log)),
+  bounds: async (log, { consistency }) => {
+    const isLinearizable = consistency === "linearizable";
+    const bounds = await log.leaderBounds(isLinearizable ? "linearizable" : "leader");
+    return { head: "ok" in bounds ? bounds : { ok: true, bounds } };
+  },
   "wait-advance": waitAdvance,
   "delete-records": async (log, { before }) => ({
     head: await log.deleteRecords(offsetIn(before, "before")),

@@ -6,7 +6,7 @@
 
 import { refusalOf, type Refusal } from "../errors.ts";
 import type { CallAnswer, CallRequest, Calls } from "../transport/calls.ts";
-import type { GroupStatus } from "./broker.ts";
+import type { GroupStatus, ReadConsistency } from "./broker.ts";
 import {
   appendQuestion,
   batchesOf,
@@ -76,8 +76,12 @@ export class PeerLogs {
     });
   }
 
-  bounds({ to, groupId, timeoutMs }: Asked): Promise<LogBounds | Refusal> {
-    return this.#ask({ to, verb: "bounds", head: { groupId }, timeoutMs }, readBoundsAnswer);
+  bounds(
+    { to, groupId, timeoutMs }: Asked,
+    consistency: ReadConsistency = "leader",
+  ): Promise<LogBounds | Refusal> {
+    const head = { groupId, consistency };
+    return this.#ask({ to, verb: "bounds", head, timeoutMs }, readBoundsAnswer);
   }
 
   /** The bounds once they are others than those given, or as they are after waitMs. */

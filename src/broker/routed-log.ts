@@ -1,8 +1,8 @@
 // One partition's log, wherever it is led: the replica here when it leads, else the leader's node by calls.
 //
 //   append         append-line.ts: in order, to whoever leads
-//   fetch          leader: where it is led     local: the replica here, up to its own high watermark
-//                  linearizable: where it is led, behind a majority's word
+//   fetch          leader: up to where the leader's log is committed, the bytes from the replica here as far as it has them
+//                  linearizable: likewise, behind a majority's word     local: the replica here, up to its own end
 //   the rest       where it is led; repeated elsewhere when the leader has moved and nothing can have come of it
 //   advances       of the replica here (it follows the leader), else of the leader, while somebody waits
 //
@@ -108,6 +108,7 @@ export class RoutedLog implements PartitionLog {
 
   currentBounds(consistency?: ReadConsistency): LogBounds | Refusal | Promise<LogBounds | Refusal> {
     const { hosted } = this.route;
+    if (consistency === "linearizable") return this.#askBounds(requestMs, consistency);
     if (hosted !== null && (consistency === "local" || hosted.answers)) return hosted.bounds();
     return this.#askBounds(requestMs);
   }
@@ -120,7 +121,8 @@ export class RoutedLog implements PartitionLog {
     const { hosted } = this.route;
     if (hosted !== null && from.consistency === "local") return this.#fetchLocal(hosted, from);
     if (hosted !== null && hosted.answers) return this.#fetchHere(hosted, from);
-    return this.#fetchLed(from);
+    const isHere = hosted !== null && from.offset < hosted.replica.highWatermark;
+    return isHere ? this.#fetchCopy(from) : this.#fetchLed(from);
   }
 
   onAdvance(wake: () => void): () => void {
@@ -147,6 +149,10 @@ export class RoutedLog implements PartitionLog {
     const { hosted } = this.route;
     if (hosted !== null && consistency === "local")
       return await hosted.offsetForTimestamp(timestamp);
+    if (consistency === "linearizable") {
+      const bounds = await this.#askBounds(requestMs, consistency);
+      if ("ok" in bounds) return bounds;
+    }
     type Answer = {
       readonly ok: true;
       readonly found: { readonly offset: number; readonly timestamp: number } | null;
@@ -249,9 +255,19 @@ export class RoutedLog implements PartitionLog {
     const bounds = await this.#askBounds(lookMs);
     // A leader that cannot be asked cannot say that the offset is wrong.
     if ("ok" in bounds || from.offset <= bounds.logEndOffset) return await hosted.fetch(from);
-    const { logStartOffset, highWatermark } = bounds;
-    const detail = `Cannot read offset ${from.offset}: the log holds ${logStartOffset} to ${highWatermark}`;
-    return refuse("offset_out_of_range", detail, { members: { logStartOffset, highWatermark } });
+    return outOfRange(from.offset, bounds);
+  }
+
+  /** The leader says how far its log reaches; what this replica has of it is read here, and the rest by the next read. So
+   *  readers at every node cost their leader a few bytes each. */
+  async #fetchCopy(from: LogFetch): Promise<LogRead | Refusal> {
+    const bounds = await this.#askBounds(requestMs, from.consistency);
+    if ("ok" in bounds) return bounds;
+    const { hosted } = this.route;
+    if (from.offset < bounds.logStartOffset) return outOfRange(from.offset, bounds);
+    return hosted === null
+      ? await this.#fetchLed(from)
+      : await hosted.fetch({ ...from, consistency: "local" });
   }
 
   #fetchLed(from: LogFetch): Promise<LogRead | Refusal> {
@@ -270,12 +286,12 @@ export class RoutedLog implements PartitionLog {
     });
   }
 
-  #askBounds(timeoutMs: number): Promise<LogBounds | Refusal> {
+  #askBounds(timeoutMs: number, consistency?: ReadConsistency): Promise<LogBounds | Refusal> {
     return this.#atLeader<LogBounds>(
       {
-        here: (log) => log.bounds(),
+        here: (log) => log.leaderBounds(consistency),
         there: async (asked) => {
-          const bounds = await this.#parts.peers.bounds(asked);
+          const bounds = await this.#parts.peers.bounds(asked, consistency);
           if (!("ok" in bounds)) this.#told = bounds;
           return bounds;
         },
@@ -320,6 +336,12 @@ export class RoutedLog implements PartitionLog {
   #wake(): void {
     for (const wake of this.#wakes) wake();
   }
+}
+
+function outOfRange(offset: number, bounds: LogBounds): Refusal {
+  const { logStartOffset, highWatermark } = bounds;
+  const detail = `Cannot read offset ${offset}: the log holds ${logStartOffset} to ${highWatermark}`;
+  return refuse("offset_out_of_range", detail, { members: { logStartOffset, highWatermark } });
 }
 
 /** What was read is there, whatever the bounds beside it say. */

@@ -153,6 +153,12 @@ export class BrokerCluster {
     cluster.nodes.set(1, first);
     await cluster.world.until(first.start());
     while (cluster.nodes.size < count) await cluster.join();
+    const voters = count >= 5 ? 5 : count >= 3 ? 3 : 1;
+    await cluster.eventually("the controller's voters", () =>
+      cluster.living.every(
+        ({ broker }) => broker.controller.replica.members.voters.length === voters,
+      ),
+    );
     return cluster;
   }
 
