@@ -337,7 +337,7 @@ export class SimulatedNode {
   #approach(replica: Replica, placement: Placement): void {
     const { groupId, members, identity: self } = replica;
     if (!replica.ready || members.joint) return;
-    placement.settled([...members.voters, ...members.learners]);
+    placement.settled(members);
     const progress = replica.progress();
     const { target } = placement;
     const step = nextStep({ self, members, progress, target, oneANode: true });

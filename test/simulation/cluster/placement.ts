@@ -15,14 +15,11 @@ export class Placement {
   #target: MembersTarget;
   readonly #residents = new Map<number, number[]>();
   #nextIncarnation = 2;
-  /** The members that a leader has shown last. */
-  #shown: readonly ReplicaIdentity[];
 
   constructor(groupId: string, nodeIds: readonly number[]) {
     this.groupId = groupId;
     this.born = nodeIds.map((nodeId) => ({ nodeId, incarnation: 1 }));
     this.#target = { voters: this.born, learners: [] };
-    this.#shown = this.born;
     for (const nodeId of nodeIds) this.#residents.set(nodeId, [1]);
   }
 
@@ -41,11 +38,8 @@ export class Placement {
 
   /** The voters are to be on these nodes; those that are not wanted there already get fresh incarnations. */
   aim(nodeIds: readonly number[]): void {
-    const staying = this.#target.voters.filter(({ nodeId }) => nodeIds.includes(nodeId));
-    // Somebody who has the records must stay until others have them, on its node and under its name.
-    const kept = staying.some((one) => includes(this.#shown, one)) ? staying : this.#shown;
     const voters = nodeIds.map((nodeId) => {
-      const here = [...staying, ...kept].find((one) => one.nodeId === nodeId);
+      const here = this.#target.voters.find((one) => one.nodeId === nodeId);
       return here ?? { nodeId, incarnation: this.#fresh(nodeId) };
     });
     this.#target = { voters, learners: [] };
@@ -59,9 +53,18 @@ export class Placement {
     this.#target = { voters: [...voters, { nodeId: lost.nodeId, incarnation }], learners: [] };
   }
 
-  /** A leader shows exactly these members. */
-  settled(members: readonly ReplicaIdentity[]): void {
-    this.#shown = members;
+  /** A leader shows exactly these members, and no change is under way. */
+  settled({ voters, learners }: MembersTarget): void {
+    const members = [...voters, ...learners];
+    // Whoever has the records cannot make room for others all at once: it stays, under its name.
+    const former = voters.filter((one) => !includes(this.#target.voters, one));
+    const nodeIds = this.#target.voters.map(({ nodeId }) => nodeId);
+    if (former.length === voters.length && former.every((one) => nodeIds.includes(one.nodeId))) {
+      const kept = this.#target.voters.filter(
+        ({ nodeId }) => !former.some((one) => one.nodeId === nodeId),
+      );
+      this.#target = { voters: [...kept, ...former], learners: [] };
+    }
     for (const [nodeId, incarnations] of this.#residents) {
       const left = incarnations.filter((incarnation) => {
         const identity = { nodeId, incarnation };
