@@ -125,8 +125,17 @@ export class CoreDriver {
   }
 
   turn(run: CoreRun): void {
+    if (this.#later.length > 0) this.#tell(run);
+    if (this.#run !== run || !run.node.hasReady()) return;
+    try {
+      this.#handle(run);
+    } catch (thrown) {
+      this.#halt(thrown);
+    }
+  }
+
+  #tell(run: CoreRun): void {
     for (const tell of this.#later.splice(0)) this.guarded(() => tell(run));
-    if (this.#run === run && run.node.hasReady()) this.guarded(() => this.#handle(run));
   }
 
   reportUnreachable(to: number): void {

@@ -208,7 +208,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     );
     const time = Math.max(this.clock(), draft.timeMin ?? 0);
     const data: Payload = { ...draft, time };
-    this.#membership.appends();
+    if (!this.#alone) this.#membership.appends();
     const bytes = draftBytes(draft);
     const proposed = run.node.propose(data, bytes);
     if (!proposed.ok || proposed.term !== expectedTerm) return this.#notLeader(expectedTerm);
