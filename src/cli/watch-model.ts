@@ -32,6 +32,8 @@ export interface Gap {
   /** Monotonic ms of its end. */
   readonly at: number;
   readonly ms: number;
+  /** How long the watcher itself stood still in that time: so much less it may have been. */
+  readonly ownMs: number;
   readonly from: number;
   readonly to: number;
 }
@@ -43,6 +45,8 @@ export interface WatchedGroup {
   term: number;
   /** Newest proof that it is led. */
   provenAt: number;
+  /** How long the watcher has stood still since then. */
+  ownMs: number;
   members: readonly MemberRow[];
   assigned: readonly number[];
   gap: Gap | null;
@@ -68,7 +72,7 @@ export const controllerName = "controller";
 /** Between two questions to a node, and between two looks at what is known. */
 export const lookMs = 100;
 /** A look that comes so much too late was held up here. */
-const pauseMsMin = 150;
+const pauseMsMin = 300;
 /** Without a proof for so long a group counts as leaderless: three questions that were not answered. */
 const proofMsMax = 450;
 /** A node that neither answers nor is heard for so long is down. */
@@ -84,7 +88,10 @@ export class WatchModel {
   /** Who was said to be up by somebody else, and when. */
   readonly #heardAt = new Map<number, number>();
   #events: WatchEvent[] = [];
-  #lookedAt = -Infinity;
+  /** Newest look or answer. */
+  #awakeAt = -Infinity;
+  /** Before this nobody counts as silent. */
+  #graceEnd = -Infinity;
 
   /** The events since the last call. */
   takeEvents(): readonly WatchEvent[] {
@@ -93,6 +100,7 @@ export class WatchModel {
 
   /** A node has answered. */
   saw({ cluster, partitions, at }: Sight): void {
+    this.#passOverOwnPause(at);
     const { nodeId, nodes, controller } = cluster;
     this.clusterId = cluster.clusterId;
     this.partitions = partitions.total;
@@ -119,6 +127,7 @@ export class WatchModel {
   /** Time has passed: who is silent is down, what nobody claims is leaderless. To be called each `lookMs`. */
   look(at: number): void {
     this.#passOverOwnPause(at);
+    if (at < this.#graceEnd) return;
     for (const node of this.nodes.values()) this.#judgeNode(node, at);
     for (const group of this.groups.values()) {
       if (group.leader === null || group.lostAt !== null || !this.#isSilent(group, at)) continue;
@@ -127,15 +136,13 @@ export class WatchModel {
     }
   }
 
-  /** The watcher itself stood still (a busy machine): that time is nobody's silence. */
+  /** The watcher itself stood still (a busy machine): nobody is called silent before it has asked again. */
   #passOverOwnPause(at: number): void {
-    const pausedMs = at - this.#lookedAt - lookMs;
-    this.#lookedAt = at;
+    const pausedMs = at - this.#awakeAt - lookMs;
+    this.#awakeAt = at;
     if (pausedMs < pauseMsMin || pausedMs === Infinity) return;
-    for (const seen of [this.#answeredAt, this.#heardAt])
-      for (const [nodeId, seenAt] of seen) seen.set(nodeId, Math.min(at, seenAt + pausedMs));
-    for (const group of this.groups.values())
-      if (group.lostAt === null) group.provenAt = Math.min(at, group.provenAt + pausedMs);
+    this.#graceEnd = at + proofMsMax;
+    for (const group of this.groups.values()) group.ownMs += pausedMs;
   }
 
   /** A leader whose door cannot be asked from here proves nothing: the others' word must do. */
@@ -207,6 +214,7 @@ export class WatchModel {
         leader,
         term,
         provenAt,
+        ownMs: 0,
         members,
         assigned,
         gap: null,
@@ -226,15 +234,16 @@ export class WatchModel {
     group: WatchedGroup,
     { leader, term, at }: { leader: number; term: number; at: number },
   ): void {
-    const { leader: from, provenAt } = group;
+    const { leader: from, provenAt, ownMs } = group;
     group.provenAt = at;
+    group.ownMs = 0;
     group.term = term;
     const wasLost = group.lostAt !== null;
     group.lostAt = null;
     if (from === leader && !wasLost) return;
     group.leader = leader;
     if (from === null) return;
-    group.gap = { at, ms: at - provenAt, from, to: leader };
+    group.gap = { at, ms: at - provenAt, ownMs: Math.round(ownMs), from, to: leader };
     this.#events.push({ kind: "leader", group: group.name, term, ...group.gap });
   }
 

@@ -131,9 +131,10 @@ function lastGapLine(groups: readonly WatchedGroup[], clocks: Clocks): string {
   return `last gap: ${gapText(longest.gap)} at ${clockText(clocks, last.at)}, when node ${last.from} no longer led (${where})`;
 }
 
-/** A gap shorter than two questions may as well be none. */
-function gapText({ ms }: Gap): string {
-  return ms < 2 * lookMs ? `under ${timeText(2 * lookMs)}` : timeText(ms);
+/** A gap shorter than two questions may as well be none; one in which the watcher itself stood still is shorter. */
+function gapText({ ms, ownMs }: Pick<Gap, "ms" | "ownMs">): string {
+  if (ms < 2 * lookMs) return `under ${timeText(2 * lookMs)}`;
+  return ownMs < lookMs ? timeText(ms) : `${timeText(ms)} (${timeText(ownMs)} less, perhaps)`;
 }
 
 function groupLines(

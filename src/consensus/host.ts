@@ -180,6 +180,11 @@ export class Host implements ReplicaHost {
     return this.#opened(replica);
   }
 
+  /** The node's beats were heard lately: it runs, and the path from it is open. Of this node itself: false. */
+  lives(nodeId: number): boolean {
+    return this.#context.vigil?.live(nodeId) ?? false;
+  }
+
   groupIds(): readonly string[] {
     return [...this.#numbers.keys()];
   }

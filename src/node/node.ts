@@ -27,6 +27,7 @@ import { createSlabPool } from "../bytes/slab-pool.ts";
 import type { SlabPool } from "../bytes/slab.ts";
 import type { JoinRequest } from "../cluster/membership.ts";
 import type { ConfigValues } from "../cluster/topic-settings.ts";
+import type { Host } from "../consensus/host.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Journal } from "../journal/journal.ts";
 import { systemWorld, type World } from "../world.ts";
@@ -164,7 +165,7 @@ function confirm({ opened: { dir }, membership: { identity } }: Parts, broker: L
 /** Journal, replicas, and the way to the other nodes; the peer port is not open yet. */
 interface Ground {
   readonly journal: Journal;
-  readonly host: ReplicaHost;
+  readonly host: Host;
   readonly peers: PeerSide | null;
 }
 
@@ -237,9 +238,11 @@ function toldOf({ options: { peer, http }, membership: { identity } }: Parts) {
 }
 
 /** The replica of the controller's group is born once: by joining, or, with no voter but itself, by the first node. */
-function seatOf(peers: PeerSide, host: ReplicaHost, identity: Identity): Seat {
+function seatOf(peers: PeerSide, host: Host, identity: Identity): Seat {
   const { calls, transport } = peers;
+  // A connection alone says little: that of a process that stands still stays open for seconds.
   const reachable: Seat["reachable"] = (other) =>
+    host.lives(other) &&
     transport.links().some(({ nodeId, connected }) => nodeId === other && connected);
   const isFirst = identity.nodeId === 1;
   const seat: Seat = {

@@ -100,8 +100,17 @@ describe("a watcher", () => {
       { kind: "nodeDown", at: 1_500, nodeId: 1 },
       { kind: "leaderLost", at: 1_500, group: "controller", from: 1 },
       { kind: "leaderLost", at: 1_500, group: "orders-0", from: 1 },
-      { kind: "leader", group: "controller", term: 5, at: 1_800, ms: 800, from: 1, to: 2 },
-      { kind: "leader", group: "orders-0", term: 5, at: 1_800, ms: 800, from: 1, to: 2 },
+      {
+        kind: "leader",
+        group: "controller",
+        term: 5,
+        at: 1_800,
+        ms: 800,
+        ownMs: 0,
+        from: 1,
+        to: 2,
+      },
+      { kind: "leader", group: "orders-0", term: 5, at: 1_800, ms: 800, ownMs: 0, from: 1, to: 2 },
     ]);
     expect(cluster.screen()).toContain(
       "last gap: 0.80 s at 12:00:01.800, when node 1 no longer led (2 groups, controller longest)",
@@ -151,6 +160,16 @@ describe("a watcher", () => {
     cluster.look();
     cluster.pass(1_000);
     expect(cluster.events).toEqual([]);
+  });
+
+  test("says how much of a gap may be its own", () => {
+    const cluster = new MadeUp();
+    cluster.pass(1_000);
+    cluster.at += 2_000;
+    [cluster.leader, cluster.term] = [2, 5];
+    cluster.pass(500);
+    expect(cluster.events.map(({ kind }) => kind)).toEqual(["leader", "leader"]);
+    expect(cluster.screen()).toContain("last gap: 2.10 s (2.00 s less, perhaps) at");
   });
 
   test("tells a node that only it cannot reach from one that is down", () => {
