@@ -440,7 +440,9 @@ export class HostedReplica implements Replica, VigilantReplica {
       onApplied: () => this.#onApplied(),
       onFlushed: ({ index, term: at }) => this.#machine.onFlushed(index, at),
       onFailed: (first, fault) => {
-        this.#lose(first, fault);
+        // What is durable before it will commit where nobody else decides; among peers another leader may replace it
+        // (cluster simulator, seed 6106).
+        this.#lose(this.#alone ? first : this.#undecided(), fault);
         this.#waiters.failed(fault);
       },
       onMayStart: () => this.#restartIfWanted(),
