@@ -17,9 +17,10 @@ async function settled(cluster: BrokerCluster, wanted: readonly number[]): Promi
     const replica = leader.host.replica(`${topicId}/0`)!;
     const { voters, learners, joint } = replica.members;
     const nodes = voters.map(({ nodeId }) => nodeId).toSorted((a, b) => a - b);
+    // A member that has not heard yet that a change is committed decides by the former members.
     const isHeld = wanted.every((nodeId) => {
       const copy = cluster.node(nodeId).host.replica(replica.groupId);
-      return copy?.highWatermark === replica.highWatermark;
+      return copy?.commitIndex === replica.commitIndex;
     });
     return String(nodes) === String(wanted) && isHeld && learners.length === 0 && !joint;
   });

@@ -158,6 +158,7 @@ describe("three nodes", () => {
     await cluster.eventually("the end of every replica", () =>
       cluster.living.every(({ host }) => !host.groupIds().includes(`${topicId}/0`)),
     );
+    await cluster.world.run(100);
     for (const { broker } of cluster.living) await cluster.until(broker.runRetention());
     expect([...cluster.node(1).broker.controller.state.deleted.keys()]).toEqual([]);
     expect(await cluster.until(cluster.append(2, "t", ["a"]))).toMatchObject({
