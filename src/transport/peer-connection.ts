@@ -4,8 +4,8 @@
 //
 // Promise: while it is open each lane has a sender; when it breaks, everything that waited is released before onBroken().
 // Broken by: the connection's or a lane's end, a fault that the peer told, acknowledgements that make no sense, or none
-// for stallMs. Back-off doubles, with jitter; what goes wrong is logged once until something else goes wrong. Left to
-// others: which connections there are, and what their state means for the node (peer-link.ts).
+// for stallMs. Back-off doubles, with jitter. Left to others: which connections there are, and what their state means
+// for the node and for who reads its log (peer-link.ts).
 
 import { Fault } from "../errors.ts";
 import type { Timer, World } from "../world.ts";
@@ -65,7 +65,10 @@ export interface Self {
 export interface ConnectionEvents {
   /** Its lanes are open, to this process of the peer. */
   onOpen(bootId: string): void;
-  onBroken(): void;
+  /** Its lanes are no longer open. */
+  onBroken(why: Fault): void;
+  /** They could not be opened. */
+  onFailed(why: Fault): void;
 }
 
 export class PeerConnection {
@@ -78,7 +81,8 @@ export class PeerConnection {
   #wire: PeerWire | null = null;
   #state: "idle" | "connecting" | "open" | "stopped" = "idle";
   #failures = 0;
-  #logged: string | null = null;
+  /** Why it is not open; null: it is, or was never tried. */
+  #trouble: Fault | null = null;
   #timer: Timer | null = null;
   /** Attempts in a row in which something was reached that did not speak HTTP/2 to the end. */
   #deaf = 0;
@@ -102,6 +106,10 @@ export class PeerConnection {
 
   get isOpen(): boolean {
     return this.#state === "open";
+  }
+
+  get protocol(): string | null {
+    return this.#wire?.protocol ?? null;
   }
 
   /** The peer's process at the other end; null while not open. */
@@ -132,7 +140,7 @@ export class PeerConnection {
 
   /** There is reason to believe that the peer is there: does not wait any longer to try again. */
   hurry(): void {
-    if (this.#state !== "idle" || this.#timer === null || lasting.has(this.#logged ?? "")) return;
+    if (this.#state !== "idle" || this.#timer === null || isLasting(this.#trouble)) return;
     this.#timer.cancel();
     this.start();
   }
@@ -188,7 +196,7 @@ export class PeerConnection {
       await this.#openLanes(wire, greeting);
       if (this.#wire !== wire || this.#state !== "connecting") return wire.close();
       if (this.#early !== null) throw this.#early;
-      this.#opened(wire, greeting.answer.bootId);
+      this.#opened(greeting.answer.bootId);
     } catch (thrown) {
       wire.close();
       if (this.#wire === wire) this.#failed(wire, faultIn(thrown));
@@ -242,20 +250,13 @@ export class PeerConnection {
     wire.close();
   }
 
-  #opened(wire: PeerWire, bootId: string): void {
-    const { log } = this.#self;
+  #opened(bootId: string): void {
     this.#state = "open";
     this.#bootId = bootId;
     this.#probedAt = this.#self.world.monotonic();
     this.#failures = 0;
     this.#deaf = 0;
-    const level = this.#logged === null ? "debug" : "info";
-    log.write(level, "Connected to a peer", {
-      node: this.#peerId,
-      lanes: this.lanes.join(","),
-      protocol: wire.protocol,
-    });
-    this.#logged = null;
+    this.#trouble = null;
     this.#events.onOpen(bootId);
   }
 
@@ -265,7 +266,7 @@ export class PeerConnection {
     // Only now: the end of the wire is the end of its other lanes, and each would tell.
     wire?.close();
     this.#dropLanes();
-    this.#events.onBroken();
+    this.#events.onBroken(why);
   }
 
   #failed(wire: PeerWire, why: Fault): void {
@@ -275,22 +276,19 @@ export class PeerConnection {
     const isDeaf = wire.reached && why.code === "node_unreachable" && this.#deaf < deafMax;
     this.#deaf = isDeaf ? this.#deaf + 1 : 0;
     this.#retreat(why);
+    this.#events.onFailed(why);
   }
 
   #retreat(why: Fault): void {
-    const { world, pace, log } = this.#self;
+    const { world, pace } = this.#self;
     this.#state = "idle";
     this.#wire = null;
     this.#bootId = null;
     const doubled = Math.min(pace.backOffMsMin * 2 ** this.#failures, pace.backOffMsMax);
-    const longest = lasting.has(why.code) ? pace.refusedMs : doubled;
+    const longest = isLasting(why) ? pace.refusedMs : doubled;
     this.#failures += 1;
-    if (lasting.has(why.code)) this.#self.onRefused(this.#peerId, why);
-    if (this.#logged !== why.code) {
-      this.#logged = why.code;
-      const fields = { node: this.#peerId, lanes: this.lanes.join(","), code: why.code };
-      log.write("warn", "No connection to a peer", { ...fields, detail: why.message });
-    }
+    if (isLasting(why)) this.#self.onRefused(this.#peerId, why);
+    this.#trouble = why;
     const waitMs = longest * (0.5 + world.random() / 2);
     this.#timer = world.setTimer(waitMs, () => this.start());
   }
@@ -313,3 +311,5 @@ const lasting: ReadonlySet<string> = new Set([
   // A node that was removed.
   "policy_violation",
 ]);
+
+export const isLasting = (why: Fault | null): boolean => why !== null && lasting.has(why.code);

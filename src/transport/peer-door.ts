@@ -69,6 +69,8 @@ export class PeerDoor {
   /** The process that runs as a node, by node. */
   readonly #processes = new Map<number, string>();
   readonly #replaced = new Map<number, Set<string>>();
+  /** Codes of refusals that were logged, by who called itself so. */
+  readonly #told = new Map<number, Set<string>>();
   #closed = false;
 
   constructor(options: PeerDoorOptions) {
@@ -134,10 +136,7 @@ export class PeerDoor {
       return problem(refuse("invalid_request", "Cannot read hello: it is not of this version"));
     const refused = this.#strange(hello);
     if (refused !== null) {
-      this.#options.log.write("warn", "A peer was refused", {
-        code: refused.code,
-        detail: refused.detail,
-      });
+      this.#logRefused(hello.from, refused);
       return problem(refused);
     }
     const { world, clusterId, nodeId, bootId, auth } = this.#options;
@@ -238,6 +237,7 @@ export class PeerDoor {
     if (refused !== null) return refused;
     if (session.opened.has(lane))
       return refuse("peer_authentication_failed", `Cannot open lane ${lane} twice in one session`);
+    this.#told.delete(session.hello.from);
     this.#believe(session.hello);
     const inbound = this.#inboundLane(session, lane);
     session.opened.set(lane, { inbound, batches });
@@ -282,12 +282,17 @@ export class PeerDoor {
       proof: decodeProof(request.headers.get(proofHeader) ?? ""),
       certificate: session.hello.certificate,
     });
-    if (refused !== null)
-      this.#options.log.write("warn", "A peer was refused", {
-        code: refused.code,
-        detail: refused.detail,
-      });
+    if (refused !== null) this.#logRefused(session.hello.from, refused);
     return refused;
+  }
+
+  /** Once until that node is let in: it tries again and again. */
+  #logRefused(from: number, { code, detail }: Refusal): void {
+    const codes = this.#told.get(from) ?? new Set();
+    if (codes.has(code)) return;
+    if (this.#told.size >= limits.hellosWaitingMax) this.#told.clear();
+    this.#told.set(from, codes.add(code));
+    this.#options.log.write("warn", "A peer was refused", { node: from, code, detail });
   }
 
   /** A process that proved to be a node: the one before it is over. */

@@ -4,16 +4,20 @@
 //   append, call       appends and questions: two streams of one connection
 //   bulk               catching up
 //
-// Promise: connected means that every lane is open, and to the same process of the peer. Left to others: what comes from
-// the peer (peer-door.ts), telling the events to the node (http2-transport.ts).
+// Promise: connected means that every lane is open, and to the same process of the peer. What is wrong is logged once for
+// the peer until something else is wrong; that a peer is not there yet, only after a while. Left to others: what comes
+// from the peer (peer-door.ts), telling the events to the node (http2-transport.ts).
 
 import { Fault } from "../errors.ts";
-import { type ConnectionEvents, PeerConnection, type Self } from "./peer-connection.ts";
+import { type ConnectionEvents, isLasting, PeerConnection, type Self } from "./peer-connection.ts";
 import type { LaneSender } from "./lane-sender.ts";
 import type { PeerTls } from "./peer-auth.ts";
 import { type Lane, lanes, type LinkState, type Peer } from "./transport.ts";
 
 const connections: readonly (readonly Lane[])[] = [["control"], ["append", "call"], ["bulk"]];
+
+/** Nodes of a cluster start one after the other: for so long nobody wonders that one does not answer. */
+const patienceMs = 2_000;
 
 export interface LinkEvents {
   /** Every lane is open. */
@@ -26,10 +30,16 @@ export class PeerLink {
   readonly peer: Peer;
   readonly #connections: readonly PeerConnection[];
   readonly #events: LinkEvents;
+  readonly #self: Self;
+  readonly #bornAt: number;
+  /** The code of what was logged since it was last connected. */
+  #logged: string | null = null;
 
   constructor(self: Self, peer: Peer, tls: PeerTls | null, events: LinkEvents) {
     this.peer = peer;
+    this.#self = self;
     this.#events = events;
+    this.#bornAt = self.world.monotonic();
     const target = { host: peer.host, port: peer.port, tls };
     this.#connections = connections.map((lanes) => {
       const connection: PeerConnection = new PeerConnection(
@@ -96,10 +106,33 @@ export class PeerLink {
 
   #eventsOf(connection: () => PeerConnection): ConnectionEvents {
     return {
-      onOpen: () => {
-        if (this.connected) this.#events.onConnected();
+      onOpen: (bootId) => {
+        this.processIs(bootId);
+        if (!this.connected) return;
+        this.#logConnected(connection().protocol);
+        this.#events.onConnected();
       },
-      onBroken: () => this.#events.onBroken(connection().lanes),
+      onBroken: (why) => {
+        this.#log(why);
+        this.#events.onBroken(connection().lanes);
+      },
+      onFailed: (why) => {
+        const isEarly = this.#self.world.monotonic() - this.#bornAt < patienceMs;
+        if (!isEarly || isLasting(why)) this.#log(why);
+      },
     };
+  }
+
+  #log({ code, message }: Fault): void {
+    if (this.#logged === code) return;
+    this.#logged = code;
+    const fields = { node: this.peer.nodeId, code, detail: message };
+    this.#self.log.write("warn", "No connection to a peer", fields);
+  }
+
+  #logConnected(protocol: string | null): void {
+    const level = this.#logged === null ? "debug" : "info";
+    this.#logged = null;
+    this.#self.log.write(level, "Connected to a peer", { node: this.peer.nodeId, protocol });
   }
 }
