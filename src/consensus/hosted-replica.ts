@@ -440,8 +440,6 @@ export class HostedReplica implements Replica, VigilantReplica {
       onApplied: () => this.#onApplied(),
       onFlushed: ({ index, term: at }) => this.#machine.onFlushed(index, at),
       onFailed: (first, fault) => {
-        // What is durable before it will commit where nobody else decides; among peers another leader may replace it
-        // (cluster simulator, seed 6106).
         this.#lose(this.#alone ? first : this.#undecided(), fault);
         this.#waiters.failed(fault);
       },
@@ -531,7 +529,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#machine.onLost(this.#undecided(), refusal);
   }
 
-  /** The first entry that may still be lost. A leader's snapshot may have taken the machine beyond what is committed. */
+  /** The first entry that may be lost, durable or not (simulator, seed 6106). A snapshot may have taken the machine on. */
   #undecided(): LogIndex {
     return logIndex(Math.max(this.commitIndex, this.#log.feed.applied) + 1);
   }
