@@ -75,6 +75,8 @@ export const lookMs = 100;
 const pauseMsMin = 300;
 /** Without a proof for so long a group counts as leaderless: three questions that were not answered. */
 const proofMsMax = 450;
+/** The others notice within about a second that a node is gone: what they hear for longer lives. */
+const closedWayMs = 3_000;
 /** A node that neither answers nor is heard for so long is down. */
 const silenceMsMax = 450;
 
@@ -85,6 +87,7 @@ export class WatchModel {
   /** Of all topics; more than what is watched when there are very many. */
   partitions = 0;
   readonly #answeredAt = new Map<number, number>();
+  readonly #answered = new Set<number>();
   /** Who was said to be up by somebody else, and when. */
   readonly #heardAt = new Map<number, number>();
   #events: WatchEvent[] = [];
@@ -105,6 +108,7 @@ export class WatchModel {
     this.clusterId = cluster.clusterId;
     this.partitions = partitions.total;
     this.#answeredAt.set(nodeId, at);
+    this.#answered.add(nodeId);
     this.#takeNodes(nodes, nodeId, at);
     this.#take({ ...controller, name: controllerName, assigned: [] }, nodeId, at);
     for (const one of partitions.items)
@@ -148,8 +152,14 @@ export class WatchModel {
   /** A leader whose door cannot be asked from here proves nothing: the others' word must do. */
   #isSilent({ leader, provenAt }: WatchedGroup, at: number): boolean {
     if (at - provenAt < proofMsMax) return false;
-    const node = leader === null ? undefined : this.nodes.get(leader);
-    return node === undefined || node.state !== "unheard";
+    return leader === null || !this.#isOutOfReach(leader, at);
+  }
+
+  /** The others hear it, and this watcher does not: never did, or for so long that it is the way that is closed. */
+  #isOutOfReach(nodeId: number, at: number): boolean {
+    const node = this.nodes.get(nodeId);
+    if (node?.state !== "unheard") return false;
+    return !this.#answered.has(nodeId) || at - node.since > closedWayMs;
   }
 
   #takeNodes(rows: readonly NodeRow[], from: number, at: number): void {
@@ -224,15 +234,14 @@ export class WatchModel {
     }
     known.assigned = told.assigned;
     if (told.leader === null || told.term < known.term) return;
-    const hasDoor = this.nodes.get(told.leader)?.state !== "unheard";
-    if (told.leader !== from && hasDoor) return;
+    if (told.leader !== from && !this.#isOutOfReach(told.leader, at)) return;
     if (told.members.length > 0) known.members = told.members;
-    this.#proven(known, { leader: told.leader, term: told.term, at });
+    this.#proven(known, { leader: told.leader, term: told.term, at, isOwn: told.leader === from });
   }
 
   #proven(
     group: WatchedGroup,
-    { leader, term, at }: { leader: number; term: number; at: number },
+    { leader, term, at, isOwn }: { leader: number; term: number; at: number; isOwn: boolean },
   ): void {
     const { leader: from, provenAt, ownMs } = group;
     group.provenAt = at;
@@ -240,7 +249,7 @@ export class WatchModel {
     group.term = term;
     const wasLost = group.lostAt !== null;
     group.lostAt = null;
-    if (from === leader && !wasLost) return;
+    if (from === leader && (!wasLost || !isOwn)) return;
     group.leader = leader;
     if (from === null) return;
     group.gap = { at, ms: at - provenAt, ownMs: Math.round(ownMs), from, to: leader };
