@@ -363,9 +363,12 @@ export class Reconciler {
     this.#tick = world.setTimer(moving ? tickMs.moving : tickMs.atRest, () => this.#onTick());
   }
 
-  /** A leader knows of members that have lost what they had acknowledged. Seldom: it asks every group that is led here. */
+  /** A leader knows of members that have lost what they had acknowledged, and a replica may find itself damaged while it
+   *  runs. Seldom: it asks every group that is here. */
   #seekDamage(): void {
     const { host, world } = this.#parts;
+    for (const groupId of host.groupIds())
+      if (host.replica(groupId)?.damaged === true) this.#look(groupId);
     for (const replica of host.led())
       for (const { identity, damaged } of replica.progress())
         if (damaged) void this.replaceDamaged(replica.groupId, identity);

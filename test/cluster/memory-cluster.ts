@@ -8,7 +8,7 @@ import { encodeState } from "../../src/cluster/cluster-snapshot.ts";
 import type { Command } from "../../src/cluster/commands.ts";
 import { Controller, type ControllerSeat } from "../../src/cluster/controller.ts";
 import { introduceNode } from "../../src/cluster/introduce.ts";
-import { MemberService } from "../../src/cluster/member-service.ts";
+import { MemberService, peersOf } from "../../src/cluster/member-service.ts";
 import type { JoinAnswer } from "../../src/cluster/membership.ts";
 import { place } from "../../src/cluster/placement.ts";
 import { PeerList } from "../../src/cluster/peer-list.ts";
@@ -28,8 +28,6 @@ import type { InPacket, Lane, Peer, TransportEvents } from "../../src/transport/
 import { command as said, Words } from "../consensus/cluster.ts";
 import { VirtualWorld } from "../consensus/virtual-world.ts";
 import { id } from "./states.ts";
-
-const peerOf = (nodeId: number): Peer => ({ nodeId, host: "memory", port: nodeId });
 
 /** One process of a node. */
 interface Life {
@@ -51,6 +49,8 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
   readonly #cluster: MemoryCluster;
   readonly #birth: Birth | null;
   #disk: SimulatedDisk;
+  /** The other nodes, as it knew them when its last process ended. */
+  #known: readonly Peer[];
   #journal: Journal | null = null;
   #host: Host | null = null;
   #calls: CallLane | null = null;
@@ -59,13 +59,19 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
 
   constructor(
     cluster: MemoryCluster,
-    of: { nodeId: number; birth: Birth | null; region: string | null },
+    of: {
+      nodeId: number;
+      birth: Birth | null;
+      region: string | null;
+      peers: readonly Peer[];
+    },
   ) {
     const { world } = cluster;
     this.#cluster = cluster;
     this.nodeId = of.nodeId;
     this.region = of.region;
     this.#birth = of.birth;
+    this.#known = of.peers;
     this.#disk = createSimulatedDisk({
       random: () => world.random(),
       delay: () => new Promise((resolve) => void world.setTimer(world.random() * 3, resolve)),
@@ -121,7 +127,7 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     });
     this.#host = host;
     await transport.open(this);
-    transport.setPeers(this.#cluster.peers());
+    transport.setPeers(this.#known);
     const reachable = (other: number): boolean =>
       transport.links().some((link) => link.nodeId === other && link.connected);
     const fresh = host.groupIds().includes("controller") ? null : this.#birth;
@@ -134,7 +140,15 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
       world,
       state: () => controller.state,
       onChange: (listener) => void controller.onChange(listener),
-      set: (list) => transport.setPeers(list),
+      nodeId,
+      calls,
+      leaderKnown: () => controller.leaderId !== 0,
+      connected: () => transport.links().flatMap((link) => (link.connected ? [link.nodeId] : [])),
+      known: [],
+      set: (list) => {
+        this.#known = list;
+        transport.setPeers(list);
+      },
     });
     // As the broker does it.
     controller.onChange((change) => {
@@ -181,6 +195,18 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
         if (replica === held?.replica && kind === entryKinds.command && this.#disk.flip(file, lsn))
           return true;
     return false;
+  }
+
+  /** The process ends, and with it the newest `rows` commands of the group and whatever was written after them, as if they
+   *  had never been: nothing on the disk tells of it. */
+  crashAndLose(groupId: string, rows: number): void {
+    const held = [...this.#journal!.replicas()].find((one) => one.groupId === groupId);
+    this.crash();
+    const lost = [...this.#disk.platter.values()]
+      .flatMap((stored) => [...storedRows(stored)])
+      .filter(({ replica, kind }) => replica === held?.replica && kind === entryKinds.command)
+      .at(-rows);
+    if (lost !== undefined) this.#disk.cut(lost.lsn);
   }
 
   onPacket(packet: InPacket): void {
@@ -259,7 +285,7 @@ export class MemoryCluster {
   /** The first node forms the cluster, the others join through it, one after the other. */
   static async of(count: number, seed?: number): Promise<MemoryCluster> {
     const cluster = new MemoryCluster(seed);
-    const first = new MemoryNode(cluster, { nodeId: 1, birth: null, region: null });
+    const first = new MemoryNode(cluster, { nodeId: 1, birth: null, region: null, peers: [] });
     cluster.nodes.set(1, first);
     await cluster.world.until(first.start());
     while (cluster.nodes.size < count) await cluster.join();
@@ -272,10 +298,6 @@ export class MemoryCluster {
     return node;
   }
 
-  peers(): readonly Peer[] {
-    return [...this.nodes.keys()].map(peerOf);
-  }
-
   /** Any living node. */
   get any(): MemoryNode {
     return [...this.nodes.values()].find((node) => node.alive)!;
@@ -284,8 +306,9 @@ export class MemoryCluster {
   async join(through: MemoryNode = this.any, region: string | null = null): Promise<MemoryNode> {
     const answer = await this.ask(through, region);
     if (!answer.ok) throw new Error(answer.detail);
-    const { nodeId, incarnation } = answer;
-    const node = new MemoryNode(this, { nodeId, birth: { incarnation, voters: [] }, region });
+    const { nodeId, incarnation, peers } = answer;
+    const birth = { incarnation, voters: [] };
+    const node = new MemoryNode(this, { nodeId, birth, region, peers });
     this.nodes.set(nodeId, node);
     await this.world.until(node.start(), 90_000);
     return node;
@@ -295,9 +318,9 @@ export class MemoryCluster {
   async tryJoining(through: MemoryNode): Promise<string> {
     const answer = await this.ask(through);
     if (!answer.ok) return answer.detail;
-    const { nodeId, incarnation } = answer;
+    const { nodeId, incarnation, peers } = answer;
     const birth = { incarnation, voters: [] };
-    const node = new MemoryNode(this, { nodeId, birth, region: null });
+    const node = new MemoryNode(this, { nodeId, birth, region: null, peers });
     this.nodes.set(nodeId, node);
     try {
       await this.world.until(node.start(), 90_000);
@@ -313,7 +336,8 @@ export class MemoryCluster {
     for (const { nodeId, controllerIncarnation: incarnation } of this.any.state.nodes.values()) {
       if (this.nodes.has(nodeId)) continue;
       const birth = { incarnation, voters: [] };
-      this.nodes.set(nodeId, new MemoryNode(this, { nodeId, birth, region: null }));
+      const peers = peersOf(this.any.state);
+      this.nodes.set(nodeId, new MemoryNode(this, { nodeId, birth, region: null, peers }));
     }
   }
 
@@ -350,33 +374,35 @@ export class MemoryCluster {
     if (!applied.ok) throw new Error(`${command.kind}: ${applied.detail}`);
   }
 
-  /** Proposes a word to the group, at whichever of its nodes leads, and runs until it is committed there. */
+  /** Proposes a word to the group, at whichever of its nodes leads, until it is committed there: what a leader took
+   *  that hands over may be lost, and then it is said again. */
   async say(groupId: string, word: string): Promise<MemoryNode> {
+    for (let tries = 0; tries < 5; tries += 1) {
+      this.#wakeAll(groupId);
+      const leader = await this.eventually(`a leader of ${groupId} that takes ${word}`, () => {
+        const one = this.leaderOf(groupId);
+        const replica = one?.life.host.replica(groupId);
+        const taken = replica?.propose(said(replica, word), replica.role.term).ok === true;
+        return taken ? one : null;
+      });
+      const heard = () => this.heard(leader, groupId).includes(word);
+      const committed = await this.eventually(word, heard, 5_000).catch(() => false);
+      if (committed) return leader;
+    }
+    throw new Error(`${word} is not committed in ${groupId} (seed ${this.world.seed})`);
+  }
+
+  #wakeAll(groupId: string): void {
     for (const node of this.living)
-      void node
-        .wake(groupId)
-        .then((r) => r?.leader(20_000))
-        .catch(() => undefined);
-    // Whoever leads may be about to hand over.
-    const leader = await this.eventually(`a leader of ${groupId} that takes ${word}`, () => {
-      const one = this.leaderOf(groupId);
-      const replica = one?.life.host.replica(groupId);
-      const taken = replica?.propose(said(replica, word), replica.role.term).ok === true;
-      return taken ? one : null;
-    });
-    await this.eventually(`${word} at ${leader.nodeId}`, () =>
-      this.heard(leader, groupId).includes(word),
-    );
-    return leader;
+      void node.wake(groupId).then(
+        (replica) => replica?.leader(20_000).catch(() => undefined),
+        () => undefined,
+      );
   }
 
   /** Whether the word was committed within a few seconds; false: it may be yet. */
   async trySaying(groupId: string, word: string): Promise<boolean> {
-    for (const node of this.living)
-      void node.wake(groupId).then(
-        (replica) => replica?.leader(2_000).catch(() => undefined),
-        () => undefined,
-      );
+    this.#wakeAll(groupId);
     const leads = () => this.leaderOf(groupId);
     const leader = await this.eventually("a leader", leads, 2_500).catch(() => null);
     const replica = leader?.life.host.replica(groupId) ?? null;
