@@ -239,11 +239,19 @@ export class PeerDoor {
       return refuse("peer_authentication_failed", `Cannot open lane ${lane} twice in one session`);
     this.#told.delete(session.hello.from);
     this.#believe(session.hello);
+    this.#endFormer(session.hello.from, lane);
     const inbound = this.#inboundLane(session, lane);
     session.opened.set(lane, { inbound, batches });
     this.#inbound.add(inbound);
     this.#options.onLanes(session.hello.from);
     return inbound;
+  }
+
+  /** A node has one lane of each kind here. What still comes by the former would be late, behind what the new one brings. */
+  #endFormer(from: number, lane: Lane): void {
+    for (const inbound of this.#inbound)
+      if (inbound.from === from && inbound.lane === lane)
+        inbound.end(refuse("invalid_request", `Node ${from} opened lane ${lane} anew`));
   }
 
   #inboundLane({ hello, transcript }: Session, lane: Lane): InboundLane {

@@ -128,12 +128,13 @@ describe("a node does not talk to", () => {
   test("a node that it does not admit", async () => {
     const [a, b] = [await node(1, { admit: allButNode2 }), await node(2)];
     b.transport.setPeers([addressed(a)]);
-    await until(() => logged(b).includes("cluster_authorization_failed"), "the refusal");
+    await until(() => logged(b).includes("policy_violation"), "the refusal");
     expect(b.lines[0].fields["detail"]).toBe("Node 2 was removed");
   });
 
   test("a process that a newer one has replaced", async () => {
-    const [a, old] = [await node(1), await node(2, { bootId: "old" })];
+    const pace = { refusedMs: 50 };
+    const [a, old] = [await node(1), await node(2, { bootId: "old", pace })];
     introduce([a, old]);
     await connected([a, old]);
     const next = await node(2, { bootId: "new" });
@@ -279,6 +280,23 @@ describe("a peer port", () => {
     session.destroy();
   });
 
+  test("has one lane of a kind from each node: the newest", async () => {
+    const a = await node(1);
+    const first = await met(a);
+    const path = { ":method": "POST", ":path": "/peer/v1/lanes/append" };
+    const former = first.session.request({ ...path, ...first.headers("append") });
+    former.resume();
+    await new Promise((resolve) => former.once("response", resolve));
+    const ended = new Promise((resolve) => former.once("end", resolve));
+    const second = await met(a);
+    const newest = second.session.request({ ...path, ...second.headers("append") });
+    await new Promise((resolve) => newest.once("response", resolve));
+    await ended;
+    expect(a.transport.metrics()["lanes_inbound"]).toBe(1);
+    first.session.destroy();
+    second.session.destroy();
+  });
+
   test("takes batches of a lane only with its proof, each of them", async () => {
     const a = await node(1, { secret });
     const { session, headers } = await met(a, secret);
@@ -377,7 +395,7 @@ describe("a node that asks to join", () => {
 });
 
 const allButNode2 = (nodeId: number) =>
-  nodeId === 2 ? refuse("cluster_authorization_failed", "Node 2 was removed") : null;
+  nodeId === 2 ? refuse("policy_violation", "Node 2 was removed") : null;
 
 const asked = (address: { host: string; port: number }) =>
   codeOf(askToJoin({ world: systemWorld, address, request: {} }));
