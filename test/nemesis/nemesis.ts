@@ -44,6 +44,8 @@ export interface NemesisResult {
 const topic = "history";
 const partitions = 3;
 const settleMsMax = 60_000;
+/** What the nodes printed is shown behind a gap longer than this. */
+const longGapMs = 6_000;
 
 /** Runs once. Throws an Error that names the seed and what does not hold. */
 export async function runNemesis(options: NemesisOptions): Promise<NemesisResult> {
@@ -54,10 +56,8 @@ export async function runNemesis(options: NemesisOptions): Promise<NemesisResult
     cluster = await startCluster({ network, count: options.nodes });
     return await new Nemesis(options, network, cluster).run();
   } catch (cause) {
-    const tails = cluster?.nodes.map((node) => `-- node ${node.n}\n${node.tail(12)}`).join("\n");
-    throw new Error(`Nemesis failed at seed ${options.seed}: ${String(cause)}\n${tails ?? ""}`, {
-      cause,
-    });
+    const told = cluster === null ? "" : tails(cluster);
+    throw new Error(`Nemesis failed at seed ${options.seed}: ${String(cause)}\n${told}`, { cause });
   } finally {
     await cluster?.close();
     network.close();
@@ -98,6 +98,7 @@ class Nemesis {
       const ms = Math.round(this.#workload.longestGap()?.ms ?? 0);
       this.#gaps.push({ fault, ms });
       this.#options.onLine(`${fault}: longest gap of a partition's writers ${ms} ms`);
+      if (ms > longGapMs) this.#options.onLine(tails(this.#cluster));
     }
     await this.#heal();
     await this.#workload.stop();
@@ -223,6 +224,10 @@ class Nemesis {
   #below(n: number): number {
     return Math.floor(this.#random() * n);
   }
+}
+
+function tails({ nodes }: ClusterProcesses): string {
+  return nodes.map((node) => `-- node ${node.n}\n${node.tail(12)}`).join("\n");
 }
 
 function pause(ms: number): Promise<void> {
