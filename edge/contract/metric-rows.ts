@@ -116,6 +116,7 @@ export const metricRows: Readonly<Record<string, MetricRow>> = {
   ),
   rivulet_served_requests_total: counter("Requests of other nodes about partitions"),
   rivulet_served_elsewhere_total: counter("Of those, for partitions that are led elsewhere"),
+  rivulet_served_waits: gauge("Calls of other nodes that wait here for the next record"),
   rivulet_partitions_led: gauge("Partitions that this node leads, of those that are open here"),
   rivulet_partitions_leaderless: gauge("Partitions without a leader, of those that are open here"),
   rivulet_partitions_watched: gauge(

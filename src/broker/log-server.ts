@@ -35,6 +35,9 @@ import type { RoutedLogs } from "./routed-logs.ts";
 /** How long a question waits for an election here before its asker looks elsewhere, ms. */
 const electionMs = 1_000;
 
+/** Calls of other nodes that may wait here for an advance at once, of limits.callsUnderWayMax. */
+const waitsMax = 4_000;
+
 export interface LogServerParts {
   readonly world: World;
   readonly nodeId: number;
@@ -48,15 +51,19 @@ export interface LogServerParts {
 
 type Fields = ReturnType<typeof fieldsOf>;
 /** What a verb does on the leader. */
-type OnLeader = (
-  log: HostedLog,
-  fields: Fields,
-  asked: { readonly call: IncomingCall; readonly world: World },
-) => Promise<CallResult>;
+type OnLeader = (log: HostedLog, fields: Fields, asked: Asked) => Promise<CallResult>;
+
+interface Asked {
+  readonly call: IncomingCall;
+  readonly world: World;
+  /** Calls that wait here for an advance. */
+  readonly waits: { count: number };
+}
 
 export class LogServer {
   #open: LogServerParts | null = null;
   readonly #counters = { served: 0, moved: 0 };
+  readonly #waits = { count: 0 };
 
   /** Until open() it answers that it leads nothing: others may ask while this node starts. */
   constructor(calls: Calls) {
@@ -78,7 +85,11 @@ export class LogServer {
   /** Counters by name. */
   metrics(): Readonly<Record<string, number>> {
     const { served, moved } = this.#counters;
-    return { served_requests_total: served, served_elsewhere_total: moved };
+    return {
+      served_requests_total: served,
+      served_elsewhere_total: moved,
+      served_waits: this.#waits.count,
+    };
   }
 
   get #parts(): LogServerParts {
@@ -166,7 +177,8 @@ export class LogServer {
       const fields = fieldsOf(call.head);
       const log = await this.#led(groupIdOf(fields));
       const { world } = this.#parts;
-      return "ok" in log ? { head: log } : await handle(log, fields, { call, world });
+      const waits = this.#waits;
+      return "ok" in log ? { head: log } : await handle(log, fields, { call, world, waits });
     };
   }
 
@@ -265,13 +277,15 @@ function batchesAnswer(log: HostedLog, read: LogRead): CallResult {
 function waitAdvance(
   log: HostedLog,
   fields: Fields,
-  { call, world }: Parameters<OnLeader>[2],
+  { call, world, waits }: Asked,
 ): Promise<CallResult> {
   const known = {
     highWatermark: offsetIn(fields.highWatermark, "highWatermark"),
     logStartOffset: offsetIn(fields.logStartOffset, "logStartOffset"),
   };
-  const waitMs = waitMsOf(fields);
+  // Each holds a place among the calls under way: others need some too.
+  const waitMs = waits.count < waitsMax ? waitMsOf(fields) : 0;
+  waits.count += 1;
   return new Promise((resolve) => {
     const look = (): void => {
       const { highWatermark, logStartOffset } = log.bounds();
@@ -279,6 +293,7 @@ function waitAdvance(
       if (hasMoved || !log.answers) end();
     };
     const end = (): void => {
+      waits.count -= 1;
       stopHearing();
       timer.cancel();
       call.signal.removeEventListener("abort", end);

@@ -12,7 +12,8 @@ import type { PeerLogs } from "./peer-logs.ts";
 /** How long one call waits, ms, and what its answer may take on top. */
 const waitMs = 25_000;
 const answerMs = 5_000;
-/** After a failure that was no move of the leader, ms. */
+/** After a failure that was no move of the leader, and after an answer that brought nothing before its time (the leader
+ *  has as many waiting calls as it takes), ms. */
 const pauseMs = 500;
 
 export interface WatchParts {
@@ -61,14 +62,18 @@ export class RemoteWatch {
   }
 
   async #hear(leader: number, signal: AbortSignal): Promise<void> {
-    const { route, peers, known, told } = this.#parts;
+    const { route, peers, known, told, world } = this.#parts;
     const { highWatermark = -1, logStartOffset = -1 } = known() ?? {};
+    const began = world.monotonic();
     const asked = { to: leader, groupId: route.groupId, timeoutMs: waitMs + answerMs };
     const seen = { highWatermark, logStartOffset };
     const bounds = await peers.waitAdvance(asked, seen, { waitMs, signal });
     if (signal.aborted) return;
-    if (!("ok" in bounds)) told(bounds);
-    else if (route.hasMoved(leader, bounds)) route.moved(leader, leaderIn(bounds));
+    if (!("ok" in bounds)) {
+      told(bounds);
+      const isNews = bounds.highWatermark > highWatermark || bounds.logStartOffset > logStartOffset;
+      if (!isNews && world.monotonic() - began < waitMs / 2) await this.#pause(signal);
+    } else if (route.hasMoved(leader, bounds)) route.moved(leader, leaderIn(bounds));
     else await this.#pause(signal);
   }
 

@@ -195,6 +195,7 @@ test("a node that is starting answers every question of others: it leads nothing
   expect(new LogServer(calls).metrics()).toEqual({
     served_requests_total: 0,
     served_elsewhere_total: 0,
+    served_waits: 0,
   });
   const asked = {
     from: 2,
