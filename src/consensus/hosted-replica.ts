@@ -114,7 +114,7 @@ export class HostedReplica implements Replica, VigilantReplica {
       configurations: this.#log.configurations,
       changed: () => context.changed(this),
     });
-    this.#membership = new Membership(world, this.groupId);
+    this.#membership = new Membership(context, this.groupId);
     this.#waiters = new LeadWaiters(world, this.groupId);
     this.#barriers = new ReadBarriers(world, this.groupId, () => context.changed(this));
     // A sole voter is the only leader there can be, also before it campaigned.

@@ -15,6 +15,7 @@ import { MemberLag } from "./member-lag.ts";
 import { changeToward, impossible } from "./membership-change.ts";
 import { changePayload, draftBytes } from "./payload.ts";
 import type { NodeTable } from "./pulse.ts";
+import type { ReplicaContext } from "./replica-context.ts";
 import type { MemberProgress, MembersTarget } from "./replica.ts";
 
 /** The core gives a transfer up after an election timeout. */
@@ -24,6 +25,7 @@ type Done = { readonly ok: true } | Refusal;
 
 export class Membership {
   readonly #world: World;
+  readonly #canLead: (nodeId: number) => boolean;
   readonly #groupId: string;
   readonly #lag = new MemberLag();
   /** Members that lost what they had acknowledged. */
@@ -37,8 +39,9 @@ export class Membership {
     readonly resolve: (done: Done) => void;
   } | null = null;
 
-  constructor(world: World, groupId: string) {
+  constructor({ world, vigil }: Pick<ReplicaContext, "world" | "vigil">, groupId: string) {
     this.#world = world;
+    this.#canLead = (nodeId) => vigil === null || vigil.canLead(nodeId);
     this.#groupId = groupId;
   }
 
@@ -117,6 +120,10 @@ export class Membership {
     if (to === undefined) {
       const detail = `Cannot hand ${this.#groupId} to node ${toNode}: it is no voter of the group`;
       return Promise.resolve(refuse("invalid_request", detail));
+    }
+    if (!this.#canLead(toNode)) {
+      const detail = `Cannot hand ${this.#groupId} to node ${toNode}: it is not heard, or its disk or its lanes are stuck`;
+      return Promise.resolve(refuse("node_unreachable", detail));
     }
     node.transferLeader(to);
     return this.#untilLedBy(toNode);

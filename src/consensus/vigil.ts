@@ -93,6 +93,11 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
     return this.#watch.live(nodeId);
   }
 
+  /** Lives, and says that it can lead. */
+  canLead(nodeId: number): boolean {
+    return this.#watch.canLead(nodeId);
+  }
+
   active(nodeId: number): boolean {
     return this.#watch.active(nodeId);
   }

@@ -206,6 +206,8 @@ describe("a node whose disk hangs", () => {
     expect(cluster.node(1).host.unfit).toBe("a flush to the disk takes longer than 5 s");
     const [successor] = [2, 3].filter((nodeId) => cluster.on(nodeId).replica.ready);
     await cluster.say(cluster.node(successor), ["b"]);
+    const back = cluster.on(successor).replica.transferLeadership(1);
+    expect(await cluster.world.until(back)).toMatchObject({ code: "node_unreachable" });
     cluster.node(1).flushMs = 0;
     await cluster.world.run(70_000);
     await cluster.heard(["a", "b"]);
