@@ -140,23 +140,22 @@ async function openController(of: {
   return { controller: await Controller.open(host, tell, place), listen };
 }
 
-async function build(
-  needs: Needs & {
-    readonly settings: BrokerSettings;
-    readonly logs: PartitionLogs;
-    /** In a cluster: the same logs, and who answers other nodes about them. */
-    readonly routing: { readonly logs: RoutedLogs; readonly server: LogServer } | null;
-    readonly seat: Seat | null;
-    readonly controller: Controller;
-    readonly listen: Listen;
-  },
-): Promise<{
+interface BuildNeeds extends Needs {
+  readonly settings: BrokerSettings;
+  readonly logs: PartitionLogs;
+  /** In a cluster: the same logs, and who answers other nodes about them. */
+  readonly routing: { readonly logs: RoutedLogs; readonly server: LogServer } | null;
+  readonly seat: Seat | null;
+  readonly controller: Controller;
+  readonly listen: Listen;
+}
+
+async function build(needs: BuildNeeds): Promise<{
   readonly broker: LocalBroker;
   readonly controller: Controller;
   readonly cluster: ClusterView;
 }> {
-  const { world, journal, host, options, settings, logs, routing, seat, controller, listen } =
-    needs;
+  const { world, options, settings, logs, seat, controller, listen } = needs;
   const { nodeId, version, told = {}, clusterId } = options;
   const topics = new Topics(() => controller.state, logs, settings.topicDefaults);
   listen((change) => topics.changed(change));
@@ -168,56 +167,53 @@ async function build(
   const readModel = openReadModel(options.readModelPath, world, controller);
   listen((change) => readModel?.changed(change));
 
-  const room = new WaitRoom(options.waitersMax ?? limits.waitersMax);
-  const retention = new Retention({ world, settings, controller, topics, logs, journal, nodeId });
+  const retention = new Retention({ ...needs, topics, nodeId });
   retention.start();
 
   const reachable = (other: number): boolean =>
     other === nodeId || (seat !== null && seat.reachable(other));
   const lagMsMax = settings.replicaLagMsMax;
-  const peers = routing?.logs.peers ?? null;
+  const peers = needs.routing?.logs.peers ?? null;
   const cluster = new ClusterView({ controller, topics, logs, nodeId, lagMsMax, reachable, peers });
-  const members = new MemberService({ world, controller, nodeId, reachable });
-  const movers =
-    routing === null
-      ? []
-      : [
-          new Planner({ world, controller }),
-          new Reconciler({
-            world,
-            controller,
-            host,
-            groups: routing.logs,
-            nodeId,
-            damaged: damagedPartitions(journal),
-          }),
-        ];
   const broker = new LocalBroker({
-    world,
-    journal,
-    host,
-    controller,
+    ...needs,
+    ...servicesOf(needs, topics),
     topics,
-    admin: new TopicAdmin({ world, controller, topics, settings, journal, logs, reachable }),
+    admin: new TopicAdmin({ ...needs, topics, reachable }),
+    retention,
+    cluster,
+    members: new MemberService({ world, controller, nodeId, reachable }),
+    movers: moversOf(needs),
+    peerMetrics: () => seat?.metrics?.() ?? {},
+    trouble: () => seat?.trouble?.() ?? null,
+    readModel,
+    nodeId,
+    version,
+  });
+  return { broker, controller, cluster };
+}
+
+/** What takes requests about records. */
+function servicesOf({ world, options, logs, controller }: BuildNeeds, topics: Topics) {
+  const room = new WaitRoom(options.waitersMax ?? limits.waitersMax);
+  return {
+    room,
     producing: new Producing(world, topics),
     fetching: new Fetching(world, topics, room),
     offsets: new Offsets(topics, logs),
     fences: new Fences(topics),
     keyCounts: new KeyCounts(world, topics),
     producerIds: new ProducerIds(controller),
-    retention,
-    cluster,
-    members,
-    movers,
-    peerMetrics: () => seat?.metrics?.() ?? {},
-    trouble: () => seat?.trouble?.() ?? null,
-    routing,
-    room,
-    readModel,
-    nodeId,
-    version,
-  });
-  return { broker, controller, cluster };
+  };
+}
+
+/** What brings about the placement that the metadata wants; a node alone has nothing to move. */
+function moversOf({ world, controller, host, journal, options, routing }: BuildNeeds) {
+  if (routing === null) return [];
+  const { nodeId } = options;
+  const damaged = damagedPartitions(journal);
+  const reconciled = { world, controller, host, groups: routing.logs, nodeId, damaged };
+  return [new Planner({ world, controller }), new Reconciler(reconciled)];
 }
 
 /** Partition groups with damaged rows on this disk: replaced from the others. */
