@@ -246,7 +246,15 @@ export class RoutedLog implements PartitionLog {
   /** Beyond this replica's log end may lie what it has not got yet: then nothing comes, and a wait goes on. */
   #fetchLocal(hosted: HostedLog, from: LogFetch): LogRead | Refusal | Promise<LogRead | Refusal> {
     const isBeyond = !hosted.leads && from.offset > hosted.bounds().logEndOffset;
-    return isBeyond ? this.#lookBeyond(hosted, from) : hosted.fetch(from);
+    return isBeyond ? this.#lookBeyond(hosted, from) : this.#read(hosted, from);
+  }
+
+  /** Of the replica here; what is damaged in it is whole elsewhere. */
+  #read(hosted: HostedLog, from: LogFetch): LogRead | Refusal | Promise<LogRead | Refusal> {
+    const mended = (read: LogRead | Refusal): LogRead | Refusal | Promise<LogRead | Refusal> =>
+      !read.ok && read.code === "storage_damaged" && !hosted.leads ? this.#fetchLed(from) : read;
+    const read = hosted.fetch({ ...from, consistency: "local" });
+    return read instanceof Promise ? read.then(mended) : mended(read);
   }
 
   async #lookBeyond(hosted: HostedLog, from: LogFetch): Promise<LogRead | Refusal> {
@@ -265,9 +273,7 @@ export class RoutedLog implements PartitionLog {
     if ("ok" in bounds) return bounds;
     const { hosted } = this.route;
     if (from.offset < bounds.logStartOffset) return outOfRange(from.offset, bounds);
-    return hosted === null
-      ? await this.#fetchLed(from)
-      : await hosted.fetch({ ...from, consistency: "local" });
+    return hosted === null ? await this.#fetchLed(from) : await this.#read(hosted, from);
   }
 
   #fetchLed(from: LogFetch): Promise<LogRead | Refusal> {

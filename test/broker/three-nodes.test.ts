@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { batchOf } from "./batches.ts";
 import { BrokerCluster } from "./broker-cluster.ts";
 import { must } from "./harness.ts";
 
@@ -164,6 +165,29 @@ describe("three nodes", () => {
     expect(await cluster.until(cluster.append(2, "t", ["a"]))).toMatchObject({
       code: "unknown_topic_or_partition",
     });
+  });
+
+  test("retention is the leader's, and every copy follows", async () => {
+    const cluster = await BrokerCluster.of(3);
+    const configs = { "retention.ms": "1000" };
+    must(await cluster.until(cluster.broker(1).createTopic({ name: "t", configs })));
+    const stamped = [{ value: "old", timestamp: cluster.world.now() }];
+    const appends = [{ partition: 0, batch: batchOf(...stamped) }];
+    const request = { topic: "t", acks: "all", timeoutMs: 5_000, appends, trusted: false } as const;
+    for (const nodeId of all)
+      must((await cluster.until(cluster.broker(nodeId).produce(request)))[0]);
+    await cluster.world.run(5_000);
+    const leader = cluster.leaderOf("t")!;
+    for (const node of cluster.living)
+      if (node !== leader) await cluster.until(node.broker.runRetention());
+    expect(must(leader.broker.bounds("t"))).toMatchObject([{ logStartOffset: 0 }]);
+    await cluster.until(leader.broker.runRetention());
+    const topicId = leader.broker.topic("t")!.topicId;
+    await cluster.eventually("every copy's log start", () =>
+      cluster.living.every(
+        ({ host }) => host.replica(`${topicId}/0`)!.logStart.offset === all.length,
+      ),
+    );
   });
 
   test("hand over leaderships as asked of any of them, and tell the cluster's state", async () => {
