@@ -5,10 +5,12 @@ import { Nemesis } from "./cluster-nemesis.ts";
 const first = Number(process.env["RIVULET_SEED"] ?? 1);
 const count = Number(process.env["RIVULET_SEEDS"] ?? 3);
 
-test.each(Array.from({ length: count }, (_, n) => first + n))(
-  "three nodes under faults keep what they acknowledge (seed %p)",
-  async (seed) => {
-    const run = await Nemesis.run(seed, 8);
+test.each(
+  Array.from({ length: count }, (_, n) => ({ seed: first + n, nodes: n % 3 === 2 ? 4 : 3 })),
+)(
+  "$nodes nodes under faults keep what they acknowledge (seed $seed)",
+  async ({ seed, nodes }) => {
+    const run = await Nemesis.run(seed, { rounds: 8, nodes });
     expect({ seed, faults: run.faults, log: run.faults.length > 0 ? run.log : [] }).toEqual({
       seed,
       faults: [],

@@ -1,4 +1,4 @@
-// Writers and readers on every node of three, while nodes are killed, cut off and made to hand over; judged at the end.
+// Writers and readers on every node, while nodes are killed, cut off and made to hand over; judged at the end.
 //
 //   writers   a record at a time, through any living node: without a key (sent once), with a key (sent until it is
 //             acknowledged), each value once in the world
@@ -35,12 +35,19 @@ export class Nemesis {
   linearizableReads = 0;
   #isOver = false;
 
+  readonly #nodeIds: readonly number[];
+
   private constructor(cluster: BrokerCluster) {
     this.cluster = cluster;
+    this.#nodeIds = [...cluster.nodes.keys()];
   }
 
-  static async run(seed: number, rounds: number): Promise<Nemesis> {
-    const cluster = await BrokerCluster.of(3, { seed });
+  /** With more than three nodes, some have no replica of a partition. */
+  static async run(
+    seed: number,
+    { rounds, nodes = 3 }: { readonly rounds: number; readonly nodes?: number },
+  ): Promise<Nemesis> {
+    const cluster = await BrokerCluster.of(nodes, { seed });
     must(await cluster.until(cluster.broker(1).createTopic({ name: topic, partitions })));
     const nemesis = new Nemesis(cluster);
     await cluster.until(nemesis.#run(rounds), 600_000);
@@ -53,7 +60,7 @@ export class Nemesis {
 
   async #run(rounds: number): Promise<void> {
     const workers: Promise<void>[] = [];
-    for (const nodeId of [1, 2, 3]) {
+    for (const nodeId of this.#nodeIds) {
       workers.push(this.#write(nodeId, false), this.#write(nodeId, true));
       const reader = { nodeId, partition: nodeId % partitions, seen: [] };
       this.readers.push(reader);
@@ -69,8 +76,9 @@ export class Nemesis {
   /** One fault and its end. */
   async #round(): Promise<void> {
     const { world, network } = this.cluster;
-    const victim = this.cluster.node(1 + world.below(3));
-    const other = this.cluster.node(1 + ((victim.nodeId + world.below(2)) % 3));
+    const count = this.#nodeIds.length;
+    const victim = this.cluster.node(1 + world.below(count));
+    const other = this.cluster.node(1 + ((victim.nodeId + world.below(count - 1)) % count));
     const kinds = ["kill", "isolate", "oneWay", "transfer", "clog", "rest"] as const;
     const kind = kinds[world.below(kinds.length)];
     this.log.push(`${Math.round(world.monotonic())} ${kind} ${victim.nodeId} ${other.nodeId}`);
@@ -162,7 +170,7 @@ export class Nemesis {
 
   /** What was acknowledged before the read began is there, whichever node is asked. */
   async #readBack(value: string, partition: number, offset: number): Promise<void> {
-    const node = this.#living(this.cluster.world.below(3));
+    const node = this.#living(this.cluster.world.below(this.#nodeIds.length));
     const reading = node.broker.fetch({
       topic,
       positions: [{ partition, offset, maxBytes: 1 }],
@@ -224,7 +232,7 @@ export class Nemesis {
       if (typeof read === "string") this.#faults.push(`partition ${partition}: ${read}`);
       logs[partition] = typeof read === "string" ? [] : read;
       await this.#copies(partition, logs[partition].length);
-      for (const nodeId of [1, 2, 3]) {
+      for (const nodeId of this.#nodeIds) {
         const copy = await cluster.read(nodeId, topic, { partition, consistency: "local" });
         if (String(copy) !== String(read))
           this.#faults.push(`node ${nodeId} holds another partition ${partition}`);
@@ -236,11 +244,10 @@ export class Nemesis {
   /** Until every copy is as long as the log. */
   async #copies(partition: number, length: number): Promise<void> {
     const { cluster } = this;
-    const topicId = cluster.broker(1).topic(topic)!.topicId;
+    const groupId = `${cluster.broker(1).topic(topic)!.topicId}/${partition}`;
+    const holders = cluster.living.filter(({ host }) => host.groupIds().includes(groupId));
     for (let n = 0; n < 1_000; n += 1) {
-      const marks = cluster.living.map(
-        ({ host }) => host.replica(`${topicId}/${partition}`)?.highWatermark ?? 0,
-      );
+      const marks = holders.map(({ host }) => host.replica(groupId)?.highWatermark ?? 0);
       if (marks.every((mark) => mark >= length)) return;
       await this.#sleep(20);
     }
