@@ -2,7 +2,7 @@
 // network on which they meet: HTTP/2 between processes, or one in memory for tests (PeerNetwork is that seam).
 
 import type { Address } from "../address.ts";
-import type { Fault, Refusal } from "../errors.ts";
+import { Fault, type Refusal } from "../errors.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { World } from "../world.ts";
 import type { Identity } from "./data-folder.ts";
@@ -45,31 +45,26 @@ export interface PeerSelf {
   readonly onRefused: (peerId: number, why: Fault) => void;
 }
 
-/** Nodes in processes of their own. */
-export function processNetwork(
+/** Nodes in processes of their own. Throws Fault invalid_config for a peer port that must not be opened so, or
+ *  certificates that are none: before anybody is asked anything. */
+export async function processNetwork(
   { listen, secret, tls }: PeerOptions,
   { world, log }: { readonly world: World; readonly log: Log },
 ): Promise<PeerNetwork> {
-  return Promise.all([
+  const [{ createHttp2Transport }, { askToJoin }, { peerBindRefusal }] = await Promise.all([
     import("../transport/http2-transport.ts"),
     import("../transport/ask-to-join.ts"),
-  ]).then(([{ createHttp2Transport }, { askToJoin }]) => ({
-    transport: ({ identity: { nodeId, clusterId }, bootId, onJoin, admit, onRefused }) =>
-      createHttp2Transport({
-        world,
-        log,
-        nodeId,
-        clusterId,
-        bootId,
-        listen: { host: listen.host, port: listen.port },
-        secret,
-        tls,
-        onJoin,
-        admit,
-        onRefused,
-      }),
+    import("../transport/peer-security.ts"),
+  ]);
+  const { host, port, loopback } = listen;
+  const refused = peerBindRefusal({ host, loopback, secret, tls });
+  if (refused !== null) throw new Fault(refused.code, refused.detail);
+  const ground = { world, log, listen: { host, port }, secret, tls };
+  return {
+    transport: ({ identity: { nodeId, clusterId }, ...self }) =>
+      createHttp2Transport({ ...ground, nodeId, clusterId, ...self }),
     join: (address, request) => askToJoin({ world, address, secret, tls, request }),
-  }));
+  };
 }
 
 const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::";
