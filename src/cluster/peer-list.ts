@@ -1,9 +1,16 @@
 // The nodes that this node keeps connections with, as the cluster's metadata changes.
 //
-// Promise: told at once and after each change of a node. A node that was removed stays in the list for a while: the
-// removal comes to it over the very connections that would be cut, and it shall know. Left to others: the connections
-// (transport), whether such a node may connect again (it may not).
+//   members of its own metadata    always
+//   a node that was removed        for a while more: the removal comes to it over the very connections that would be cut
+//   nodes that others know         while its own metadata does not name them: it may be behind, and then the leader may be
+//                                  a node that joined meanwhile, to which nobody here could answer
+//
+// Promise: told at once and after each change; who knows no leader of the controller asks one of those that it reaches
+// for theirs, again and again, until it does; bounded. Left to others: the connections (transport), whether a node may
+// connect (a removed one may not).
 
+import { limits } from "../limits.ts";
+import type { Calls } from "../transport/calls.ts";
 import type { Peer } from "../transport/transport.ts";
 import type { Timer, World } from "../world.ts";
 import type { Change, ClusterState } from "./cluster-state.ts";
@@ -12,34 +19,54 @@ import type { NodeState } from "./node-registry.ts";
 
 /** Longer than the reconciler waits before it leaves a removed node out of the controller's group. */
 const lingerMs = 5_000;
+const verb = "cluster-peers";
+/** How often a node that knows no leader asks another one. */
+const askMs = 1_000;
 
 export interface PeerListParts {
   readonly world: World;
+  readonly nodeId: number;
+  readonly calls: Calls;
   readonly state: () => ClusterState;
   /** Hears of every change from now on. */
   readonly onChange: (listener: (change: Change) => void) => void;
+  /** Whether a leader of the controller is known here. */
+  readonly leaderKnown: () => boolean;
+  /** Node ids that packets reach now. */
+  readonly connected: () => readonly number[];
+  /** Peers as they were known before the metadata was: it may be behind them. */
+  readonly known: readonly Peer[];
   /** Takes the other nodes, and perhaps this one. */
   readonly set: (peers: readonly Peer[]) => void;
 }
 
 export class PeerList {
   readonly #parts: PeerListParts;
+  /** Removed nodes that may not have heard yet. */
   readonly #lingering = new Map<
     number,
     { readonly peers: readonly Peer[]; readonly timer: Timer }
   >();
+  /** Nodes that others told of. */
+  readonly #told = new Map<number, Peer>();
+  #asked = 0;
+  #timer: Timer | null = null;
   #closed = false;
 
   constructor(parts: PeerListParts) {
     this.#parts = parts;
+    for (const peer of parts.known) this.#told.set(peer.nodeId, peer);
+    parts.calls.serve(verb, () => Promise.resolve({ head: { peers: this.#peers() } }));
     parts.onChange((change) => {
       if (change.kind === "nodeChanged") this.#changed(change.node, change.before);
     });
     this.#tell();
+    this.#askWhenLost();
   }
 
   close(): void {
     this.#closed = true;
+    this.#timer?.cancel();
     for (const { timer } of this.#lingering.values()) timer.cancel();
   }
 
@@ -56,9 +83,57 @@ export class PeerList {
   }
 
   #tell(): void {
-    const { state, set } = this.#parts;
-    if (this.#closed) return;
-    const lingering = [...this.#lingering.values()].flatMap(({ peers }) => peers);
-    set([...peersOf(state()), ...lingering]);
+    if (!this.#closed) this.#parts.set(this.#peers());
   }
+
+  #peers(): readonly Peer[] {
+    const state = this.#parts.state();
+    for (const nodeId of this.#told.keys())
+      if (state.nodes.has(nodeId) || state.removedNodes.has(nodeId)) this.#told.delete(nodeId);
+    const lingering = [...this.#lingering.values()].flatMap(({ peers }) => peers);
+    return [...peersOf(state), ...lingering, ...this.#told.values()];
+  }
+
+  #askWhenLost(): void {
+    const { world, leaderKnown } = this.#parts;
+    if (this.#closed) return;
+    if (!leaderKnown()) void this.#ask();
+    this.#timer = world.setTimer(askMs, () => this.#askWhenLost());
+  }
+
+  /** One of those that can be reached, in turn. No answer is as good as one that tells nothing new. */
+  async #ask(): Promise<void> {
+    const { calls, nodeId } = this.#parts;
+    const others = this.#parts.connected().filter((other) => other !== nodeId);
+    if (others.length === 0) return;
+    const to = others[this.#asked++ % others.length];
+    try {
+      const answer = await calls.call({ to, verb, head: null, timeoutMs: askMs });
+      this.#learn(answer.head);
+    } catch {
+      // The next one is asked.
+    }
+  }
+
+  #learn(head: unknown): void {
+    const { peers } = (head ?? {}) as { readonly peers?: unknown };
+    if (!Array.isArray(peers)) return;
+    const { state, nodeId } = this.#parts;
+    for (const peer of peers.filter(isPeer)) {
+      const known = state().nodes.has(peer.nodeId) || state().removedNodes.has(peer.nodeId);
+      if (!known && peer.nodeId !== nodeId && this.#told.size < limits.nodesMax)
+        this.#told.set(peer.nodeId, peer);
+    }
+    this.#tell();
+  }
+}
+
+function isPeer(value: unknown): value is Peer {
+  const { nodeId, host, port } = (value ?? {}) as Partial<Record<keyof Peer, unknown>>;
+  return (
+    Number.isSafeInteger(nodeId) &&
+    typeof host === "string" &&
+    host.length <= limits.nodeTextCharsMax &&
+    Number.isSafeInteger(port)
+  );
 }

@@ -7,7 +7,13 @@
 // and is not ready any more. Left to others: what packets mean (host, calls), who is a member (cluster/).
 
 import type { CallLane } from "../transport/call-lane.ts";
-import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transport/transport.ts";
+import type {
+  InPacket,
+  Lane,
+  Peer,
+  Transport,
+  TransportEvents,
+} from "../transport/transport.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Change, ClusterState } from "../cluster/cluster-state.ts";
 import { renamed } from "../broker/metrics.ts";
@@ -50,6 +56,8 @@ export const peerMetricNames = {
 export interface Owner {
   state(): ClusterState;
   onChange(listener: (change: Change) => void): void;
+  /** Of the controller. */
+  leaderKnown(): boolean;
   join(request: unknown): Promise<unknown>;
   wanted(groupId: string, incarnation: number): void;
 }
@@ -67,6 +75,8 @@ export class PeerSide {
   /** Why peers refuse this node, by peer; of those that it has not reached since. */
   readonly #refusals = new Map<number, Fault>();
   #known = "";
+  /** The other members as they were known before the metadata was. */
+  #first: readonly Peer[] = [];
 
   static async create(needs: PeerSideNeeds): Promise<PeerSide> {
     const { createCalls } = await import("../transport/call-lane.ts");
@@ -78,7 +88,8 @@ export class PeerSide {
     createCalls: typeof import("../transport/call-lane.ts").createCalls,
   ) {
     const { nodeId, clusterId } = identity;
-    if (clusterId === null || !isMember(identity)) throw new Error("A member has a cluster id");
+    if (clusterId === null || !isMember(identity))
+      throw new Error("A member has a cluster id");
     this.#world = world;
     this.#log = log;
     this.#nodeId = nodeId;
@@ -104,7 +115,10 @@ export class PeerSide {
   /** Under the names that /metrics shows. */
   metrics(): Readonly<Record<string, number>> {
     const links = this.transport.links();
-    const stalled = Math.max(0, ...links.map(({ appendStalledMs }) => appendStalledMs));
+    const stalled = Math.max(
+      0,
+      ...links.map(({ appendStalledMs }) => appendStalledMs),
+    );
     const numbers = {
       ...this.transport.metrics(),
       ...this.calls.metrics(),
@@ -118,6 +132,7 @@ export class PeerSide {
     const heard = (nodeId: number): void => void this.#refusals.delete(nodeId);
     await this.transport.open(new Fan(this.calls, host, heard));
     this.transport.setPeers(peers);
+    this.#first = peers;
   }
 
   /** The cluster's metadata is known, and who takes in new nodes. */
@@ -128,6 +143,11 @@ export class PeerSide {
       world: this.#world,
       state: () => owner.state(),
       onChange: (listener) => owner.onChange(listener),
+      leaderKnown: () => owner.leaderKnown(),
+      connected: () => this.#connected(),
+      nodeId: this.#nodeId,
+      calls: this.calls,
+      known: this.#first,
       set,
     });
   }
@@ -135,6 +155,11 @@ export class PeerSide {
   /** For the host: a peer speaks to a replica that is not open here. */
   readonly onWanted = (groupId: string, incarnation: number): void =>
     this.#owner?.wanted(groupId, incarnation);
+
+  #connected(): readonly number[] {
+    const links = this.transport.links().filter(({ connected }) => connected);
+    return links.map(({ nodeId }) => nodeId);
+  }
 
   #setPeers(all: readonly Peer[]): void {
     const state = this.#owner!.state();
@@ -173,7 +198,9 @@ export class PeerSide {
   #admit(nodeId: number): Refusal | null {
     if (this.#owner?.state().removedNodes.has(nodeId) !== true) return null;
     const detail = `Node ${nodeId} was removed from the cluster`;
-    return refuse("policy_violation", detail, { members: { nodeId, removed: true } });
+    return refuse("policy_violation", detail, {
+      members: { nodeId, removed: true },
+    });
   }
 }
 
@@ -192,7 +219,11 @@ class Fan implements TransportEvents {
   readonly #host: TransportEvents;
   readonly #heard: (nodeId: number) => void;
 
-  constructor(calls: CallLane, host: ReplicaHost, heard: (nodeId: number) => void) {
+  constructor(
+    calls: CallLane,
+    host: ReplicaHost,
+    heard: (nodeId: number) => void,
+  ) {
     this.#calls = calls;
     this.#host = host;
     this.#ears = [calls, host];
