@@ -34,24 +34,10 @@ import { systemWorld, type World } from "../world.ts";
 import { confirmCluster, readModelFile, type Identity } from "./data-folder.ts";
 import { handOver } from "./handover.ts";
 import { silentLog, type Log } from "./logs.ts";
-import {
-  placesToJoin,
-  settleMembership,
-  type Membership,
-} from "./membership.ts";
+import { placesToJoin, settleMembership, type Membership } from "./membership.ts";
 import { PeerSide } from "./peer-side.ts";
-import {
-  advertisedHttp,
-  processNetwork,
-  type PeerNetwork,
-  type PeerOptions,
-} from "./peering.ts";
-import {
-  openStorage,
-  type FolderHeld,
-  type Opened,
-  type Storage,
-} from "./storage.ts";
+import { advertisedHttp, processNetwork, type PeerNetwork, type PeerOptions } from "./peering.ts";
+import { openStorage, type FolderHeld, type Opened, type Storage } from "./storage.ts";
 
 export interface NodeOptions {
   /** The data folder, or a disk in memory. */
@@ -109,17 +95,9 @@ interface Begun {
 
 /** Starts a node, or tells who holds its folder. Throws Fault for a wrong setting, a newer format, what the cluster
  *  refuses and what the disk does; what the runtime throws when the port cannot be bound (`code` EADDRINUSE, EACCES). */
-export async function startNode(
-  given: NodeOptions,
-): Promise<RunningNode | FolderHeld> {
+export async function startNode(given: NodeOptions): Promise<RunningNode | FolderHeld> {
   const options = await withPort(given);
-  const {
-    world = systemWorld,
-    log = silentLog,
-    storage,
-    peer = null,
-    version,
-  } = options;
+  const { world = systemWorld, log = silentLog, storage, peer = null, version } = options;
   const began = world.monotonic();
   const network = options.network ?? (await networkOf(peer, { world, log }));
   const http = peer === null ? null : httpOf(peer, options.http);
@@ -136,24 +114,12 @@ export async function startNode(
     const broker = await openBroker(parts, ground, begun);
     confirm(parts, broker);
     const { door, served } = await openDoor(parts, broker);
-    opened.lock?.announce({
-      pid: process.pid,
-      url: served.url,
-      startedAt: world.now(),
-    });
+    opened.lock?.announce({ pid: process.pid, url: served.url, startedAt: world.now() });
     const startMs = world.monotonic() - began;
     const { url, port } = served;
-    const ends = {
-      ...parts,
-      served,
-      door,
-      broker,
-      host: ground.host,
-      peers: ground.peers,
-    };
+    const ends = { ...parts, served, door, broker, host: ground.host, peers: ground.peers };
     let stopped: Promise<void> | null = null;
-    const stop: RunningNode["stop"] = ({ graceMs }) =>
-      (stopped ??= stopAll(ends, graceMs));
+    const stop: RunningNode["stop"] = ({ graceMs }) => (stopped ??= stopAll(ends, graceMs));
     const { identity } = membership;
     return {
       url,
@@ -192,10 +158,7 @@ function httpOf(peer: PeerOptions, http: Address): string | null {
   return advertisedHttp(peer, http, (peer.advertisePeer ?? peer.listen).host);
 }
 
-function confirm(
-  { opened: { dir }, membership: { identity } }: Parts,
-  broker: LocalBroker,
-): void {
+function confirm({ opened: { dir }, membership: { identity } }: Parts, broker: LocalBroker): void {
   if (dir !== null) confirmCluster(dir, identity, clusterIdOf(broker));
 }
 
@@ -206,18 +169,13 @@ interface Ground {
   readonly peers: PeerSide | null;
 }
 
-async function openGround(
-  parts: Parts,
-  network: PeerNetwork | null,
-): Promise<Ground> {
+async function openGround(parts: Parts, network: PeerNetwork | null): Promise<Ground> {
   const { options, opened, slabs, world, log, membership } = parts;
   const { identity } = membership;
   const { disk, dir } = opened;
   // Before the journal: certificates that cannot be used end the start here.
   const peers =
-    network === null
-      ? null
-      : await PeerSide.create({ world, log, identity, network, dir });
+    network === null ? null : await PeerSide.create({ world, log, identity, network, dir });
   const { openJournal } = await import("../journal/open-journal.ts");
   const durability = options.durability ?? "full";
   const opening = openJournal({ world, disk, slabs, durability });
@@ -231,25 +189,12 @@ async function openGround(
   ]);
   const journal = await opening;
   tellDamage(journal, log);
-  const ways =
-    peers === null
-      ? {}
-      : { transport: peers.transport, onWanted: peers.onWanted };
-  const host = createReplicaHost({
-    world,
-    journal,
-    nodeId: identity.nodeId,
-    slabs,
-    ...ways,
-  });
+  const ways = peers === null ? {} : { transport: peers.transport, onWanted: peers.onWanted };
+  const host = createReplicaHost({ world, journal, nodeId: identity.nodeId, slabs, ...ways });
   return { journal, host, peers };
 }
 
-async function openBroker(
-  parts: Parts,
-  ground: Ground,
-  begun: Begun,
-): Promise<LocalBroker> {
+async function openBroker(parts: Parts, ground: Ground, begun: Begun): Promise<LocalBroker> {
   const { options, opened, slabs, world, membership } = parts;
   const { journal, host, peers } = ground;
   const { identity } = membership;
@@ -261,22 +206,9 @@ async function openBroker(
     const { dir } = opened;
     const readModel = dir === null ? {} : { readModelPath: readModelFile(dir) };
     const { nodeId } = identity;
-    const brokerOptions = {
-      nodeId,
-      version,
-      settings,
-      ...readModel,
-      ...toldOf(parts),
-    };
+    const brokerOptions = { nodeId, version, settings, ...readModel, ...toldOf(parts) };
     const seat = peers === null ? {} : { seat: seatOf(peers, host, identity) };
-    const needs = {
-      world,
-      journal,
-      host,
-      slabs,
-      options: brokerOptions,
-      ...seat,
-    };
+    const needs = { world, journal, host, slabs, options: brokerOptions, ...seat };
     const broker = await createBroker(needs);
     begun.broker = broker;
     peers?.follow({
@@ -303,10 +235,7 @@ function toldOf({ options: { peer, http }, membership: { identity } }: Parts) {
     peer: advertisePeer ?? { host: listen.host, port: listen.port },
     region,
   };
-  return {
-    told,
-    ...(identity.clusterId === null ? {} : { clusterId: identity.clusterId }),
-  };
+  return { told, ...(identity.clusterId === null ? {} : { clusterId: identity.clusterId }) };
 }
 
 /** The replica of the controller's group is born once: by joining, or, with no voter but itself, by the first node. */
@@ -315,9 +244,7 @@ function seatOf(peers: PeerSide, host: Host, identity: Identity): Seat {
   // A connection alone says little: that of a process that stands still stays open for seconds.
   const reachable: Seat["reachable"] = (other) =>
     host.lives(other) &&
-    transport
-      .links()
-      .some(({ nodeId, connected }) => nodeId === other && connected);
+    transport.links().some(({ nodeId, connected }) => nodeId === other && connected);
   const isFirst = identity.nodeId === 1;
   const seat: Seat = {
     calls,
@@ -326,29 +253,19 @@ function seatOf(peers: PeerSide, host: Host, identity: Identity): Seat {
     metrics: () => peers.metrics(),
   };
   if (isFirst || host.groupIds().includes("controller")) return seat;
-  return {
-    ...seat,
-    birth: { incarnation: identity.controllerIncarnation, voters: [] },
-  };
+  return { ...seat, birth: { incarnation: identity.controllerIncarnation, voters: [] } };
 }
 
 /** Damage that stops no start must not go unsaid. */
 function tellDamage(journal: Journal, log: Log): void {
   for (const { groupId, damage } of journal.replicas()) {
     for (const { file, lsn, index, baseOffset, detail } of damage) {
-      const place = {
-        file,
-        row: lsn,
-        group: groupId,
-        index,
-        offset: baseOffset,
-      };
+      const place = { file, row: lsn, group: groupId, index, offset: baseOffset };
       log.write("error", "Stored data is damaged", { ...place, detail });
     }
   }
   const { detail } = journal.health();
-  if (detail !== "")
-    log.write("warn", "The journal has something to say", { detail });
+  if (detail !== "") log.write("warn", "The journal has something to say", { detail });
 }
 
 function clusterIdOf(broker: LocalBroker): string {
@@ -378,15 +295,8 @@ async function openDoor(
   return { door, served };
 }
 
-function logAnswer(
-  log: Log,
-  { level, message, cause, ...line }: DoorLogLine,
-): void {
-  log.write(level, message, {
-    ...line,
-    traceparent: line.traceparent ?? undefined,
-    cause,
-  });
+function logAnswer(log: Log, { level, message, cause, ...line }: DoorLogLine): void {
+  log.write(level, message, { ...line, traceparent: line.traceparent ?? undefined, cause });
 }
 
 /** Leaderships that are not gone by then go as after a crash. */
@@ -404,13 +314,8 @@ interface Ends extends Parts {
 async function stopAll(ends: Ends, graceMs: number): Promise<void> {
   const { served, door, broker, host, peers, opened, world, log } = ends;
   if (peers !== null) {
-    const { handed, kept } = await handOver(
-      host,
-      world,
-      Math.min(graceMs, handOverMsMax),
-    );
-    if (handed + kept > 0)
-      log.write("info", "Handed over what this node led", { handed, kept });
+    const { handed, kept } = await handOver(host, world, Math.min(graceMs, handOverMsMax));
+    if (handed + kept > 0) log.write("info", "Handed over what this node led", { handed, kept });
   }
   await served.stop({ graceMs });
   door.close();

@@ -7,13 +7,7 @@
 // and is not ready any more. Left to others: what packets mean (host, calls), who is a member (cluster/).
 
 import type { CallLane } from "../transport/call-lane.ts";
-import type {
-  InPacket,
-  Lane,
-  Peer,
-  Transport,
-  TransportEvents,
-} from "../transport/transport.ts";
+import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transport/transport.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Change, ClusterState } from "../cluster/cluster-state.ts";
 import { renamed } from "../broker/metrics.ts";
@@ -88,8 +82,7 @@ export class PeerSide {
     createCalls: typeof import("../transport/call-lane.ts").createCalls,
   ) {
     const { nodeId, clusterId } = identity;
-    if (clusterId === null || !isMember(identity))
-      throw new Error("A member has a cluster id");
+    if (clusterId === null || !isMember(identity)) throw new Error("A member has a cluster id");
     this.#world = world;
     this.#log = log;
     this.#nodeId = nodeId;
@@ -115,10 +108,7 @@ export class PeerSide {
   /** Under the names that /metrics shows. */
   metrics(): Readonly<Record<string, number>> {
     const links = this.transport.links();
-    const stalled = Math.max(
-      0,
-      ...links.map(({ appendStalledMs }) => appendStalledMs),
-    );
+    const stalled = Math.max(0, ...links.map(({ appendStalledMs }) => appendStalledMs));
     const numbers = {
       ...this.transport.metrics(),
       ...this.calls.metrics(),
@@ -198,9 +188,7 @@ export class PeerSide {
   #admit(nodeId: number): Refusal | null {
     if (this.#owner?.state().removedNodes.has(nodeId) !== true) return null;
     const detail = `Node ${nodeId} was removed from the cluster`;
-    return refuse("policy_violation", detail, {
-      members: { nodeId, removed: true },
-    });
+    return refuse("policy_violation", detail, { members: { nodeId, removed: true } });
   }
 }
 
@@ -219,11 +207,7 @@ class Fan implements TransportEvents {
   readonly #host: TransportEvents;
   readonly #heard: (nodeId: number) => void;
 
-  constructor(
-    calls: CallLane,
-    host: ReplicaHost,
-    heard: (nodeId: number) => void,
-  ) {
+  constructor(calls: CallLane, host: ReplicaHost, heard: (nodeId: number) => void) {
     this.#calls = calls;
     this.#host = host;
     this.#ears = [calls, host];
