@@ -1,7 +1,9 @@
 // When a replica with peers campaigns, and when it hands its leadership over; a sole voter campaigns at first use.
 //
-//   used, no leader known    the group's first voter at once, the others after a random 0-150 ms
-//   leader's node gone       as the vigil paces it (vigil.ts)
+//   used, no leader known    the first in the order of the voters that live at once, the second after a random 0-150 ms,
+//                            the third after 150 ms more; the order begins with the group's first voter, or, where that
+//                            one's node is gone, turns from group to group
+//   leader's node gone       as the vigil paces it (vigil.ts); when it is used meanwhile, the first does not wait
 //   election lost            the core's own timeout
 //
 // Promise: no campaign of a node that should not lead, nor of one that hears no quorum of nodes; a campaign that is no
@@ -35,6 +37,8 @@ export class Campaigns {
   /** As soon as the core has started. */
   #wanted = false;
   #campaignedAt = -Infinity;
+  /** Its rank while the vigil lets it wait for its turn: whoever else campaigned meanwhile would split the votes. */
+  #paced: number | null = null;
 
   constructor(parts: CampaignsParts) {
     this.#parts = parts;
@@ -55,16 +59,17 @@ export class Campaigns {
   leaderGone(): number | null {
     const { driver, changed } = this.#parts;
     const run = driver.start();
-    if (run === null) return driver.startWanted ? this.#rank() : null;
+    if (run === null) return driver.startWanted ? this.#pace() : null;
     const { core } = run.node;
     if (core.role !== "follower") return null;
     driver.guarded(() => run.node.forgetLeader());
     changed();
-    return core.promotable() ? this.#rank() : null;
+    return core.promotable() ? this.#pace() : null;
   }
 
   due(): void {
     const { driver, context } = this.#parts;
+    this.#paced = null;
     const { run } = driver;
     const { vigil, world } = context;
     if (run === null || vigil === null || !isLeaderless(run)) return;
@@ -85,13 +90,30 @@ export class Campaigns {
     return "offered";
   }
 
-  #rank(): number | null {
-    const { context, configurations, groupId, raftId } = this.#parts;
+  #pace(): number | null {
+    const { groupId, raftId } = this.#parts;
+    const left = this.#left();
+    this.#paced = left.includes(raftId) ? campaignRank(groupId, raftId, left) : null;
+    return this.#paced;
+  }
+
+  /** Voters whose nodes live, this one among them if it is a voter; ascending. */
+  #left(): readonly number[] {
+    const { context, configurations, raftId } = this.#parts;
     const { vigil } = context;
-    const left = configurations.state.voters.filter(
+    return configurations.state.voters.filter(
       (id) => id === raftId || vigil?.live(nodeOf(id)) === true,
     );
-    return left.includes(raftId) ? campaignRank(groupId, raftId, left) : null;
+  }
+
+  /** In the order of use. */
+  #rank(): number {
+    const { configurations, groupId, raftId } = this.#parts;
+    const left = this.#left();
+    // One that is no voter as far as it knows has no say: the core does not let it campaign.
+    if (!left.includes(raftId)) return left.length;
+    const isFirstLeft = left[0] === configurations.state.voters[0];
+    return isFirstLeft ? left.indexOf(raftId) : campaignRank(groupId, raftId, left);
   }
 
   #ifLeaderless(run: CoreRun): void {
@@ -104,13 +126,15 @@ export class Campaigns {
       this.#campaign(run);
       return;
     }
-    if (now - this.#campaignedAt < pauseMs) return;
+    if (now - this.#campaignedAt < pauseMs || (this.#paced ?? 0) > 0) return;
     this.#campaignedAt = now;
-    if (configurations.state.voters[0] === raftId) {
+    const rank = this.#paced ?? this.#rank();
+    if (rank === 0) {
       this.#campaign(run);
       return;
     }
-    world.setTimer(world.random() * delayMsMax, () => {
+    const waitMs = (rank - 1 + world.random()) * delayMsMax;
+    world.setTimer(waitMs, () => {
       if (driver.run === run && isLeaderless(run)) this.#campaign(run);
     });
   }

@@ -77,6 +77,26 @@ describe("when the leaders' node is gone", () => {
     expect(cluster.nodes.slice(1).map(ticking)).toEqual([0, 0]);
   });
 
+  test("killed while both others are asked for every group: votes do not split", async () => {
+    const many = Array.from({ length: 60 }, (_, i) => `m${i}`);
+    const cluster = await TestCluster.of(3);
+    for (const groupId of many) {
+      cluster.group(groupId);
+      void cluster.on(1, groupId).replica.lead();
+    }
+    for (const groupId of many) await cluster.leader(groupId);
+    await cluster.world.run(1_000);
+    cluster.node(1).crash();
+    await cluster.world.run(5);
+    for (const groupId of many) cluster.wake(groupId);
+    const isLed = (groupId: string): boolean =>
+      [2, 3].some((nodeId) => cluster.on(nodeId, groupId).replica.ready);
+    expect(await took(cluster, () => many.every(isLed))).toBeLessThan(500);
+    const led = many.filter((groupId) => cluster.on(2, groupId).replica.ready).length;
+    expect(led).toBeGreaterThan(15);
+    expect(led).toBeLessThan(45);
+  });
+
   test("silent, not one connection ended: they lead within 3 s, and the former steps down", async () => {
     const cluster = await rested();
     for (const peer of [2, 3]) {
