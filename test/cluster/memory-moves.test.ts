@@ -129,6 +129,22 @@ test("a node whose copy of the metadata is damaged gets another one, and three g
   await cluster.agreed();
 });
 
+test("a node that was away hears of a leader that joined meanwhile", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await cluster.members("1 2 3");
+  const away = cluster.node(3);
+  away.crash();
+  for (const _ of [4, 5]) await cluster.join();
+  await cluster.members("1 2 3 4 5");
+  const leader = cluster.leaderOf("controller")!;
+  const handed = await cluster.world.until(leader.controller.replica.transferLeadership(5));
+  expect(handed).toEqual({ ok: true });
+  await cluster.topic("a");
+  await cluster.world.until(away.start());
+  await cluster.eventually("the topic there", () => away.state.topic("a"));
+  expect(cluster.leaderOf("controller")?.nodeId).toBe(5);
+});
+
 test("a node that was away while the log was cut hears of everything that changed", async () => {
   const cluster = await MemoryCluster.of(3);
   await cluster.members("1 2 3");
