@@ -40,6 +40,9 @@ export interface CallsOptions {
 
 /** Calls, and what the transport tells them. */
 export interface CallLane extends Calls, TransportEvents {
+  /** Not reached: the node is silent, or deaf, although its connections stand. Nobody waits for its answers any more, and
+   *  nothing is asked of it until it is reached; a node that nothing was told of counts as reached. */
+  onReach(nodeId: number, reached: boolean): void;
   /** Fails every call under way with shutting_down, aborts those of others, and refuses new ones. Idempotent. */
   close(): void;
   /** Gauges and counters by name. */
@@ -82,6 +85,8 @@ class LaneCalls implements CallLane {
   /** Nodes that have yet to be told that something to them was lost. */
   readonly #untold = new Set<number>();
   readonly #counts = { calls_made: 0, calls_failed: 0, calls_served: 0, calls_refused: 0 };
+  /** Nodes that are connected and have not been heard for a while. */
+  readonly #silent = new Set<number>();
   #nextId: number;
   #outgoingBytes = 0;
   #incomingBytes = 0;
@@ -108,13 +113,17 @@ class LaneCalls implements CallLane {
     const head = encodeHead(request.head);
     const bytes = head.length + bytesOf(body);
     const refused = this.#refusal(request, bytes);
-    if (refused !== null) return Promise.reject(refused);
+    if (refused !== null) {
+      request.release?.();
+      return Promise.reject(refused);
+    }
     this.#counts.calls_made += 1;
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       const call = this.#begin(id, request, bytes, { resolve, reject });
       const message: CallMessage = { kind: "question", id, verb, headLength: head.length };
       const release = (): void => {
+        request.release?.();
         call.released = true;
         call.ended?.();
       };
@@ -160,6 +169,14 @@ class LaneCalls implements CallLane {
     this.#connectionLost(nodeId, "Every connection with the node ended");
   }
 
+  onReach(nodeId: number, reached: boolean): void {
+    if (reached) this.#silent.delete(nodeId);
+    else {
+      this.#silent.add(nodeId);
+      this.#failAll(nodeId, "It has fallen silent");
+    }
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -189,6 +206,7 @@ class LaneCalls implements CallLane {
     if (this.#closed) return new Fault("shutting_down", `${what}: this node is stopping`);
     if (signal?.aborted === true)
       return new Fault("request_timed_out", `${what}: the request was given up`);
+    if (this.#silent.has(to)) return new Fault("node_unreachable", `${what}: it is silent`);
     if (bytes > limits.packetBodyBytesMax)
       return new Fault("message_too_large", `${what}: ${tooLarge(bytes)}`);
     if (this.#outgoing.size >= this.#callsMax || this.#outgoingBytes + bytes > this.#bytesMax)
@@ -221,7 +239,7 @@ class LaneCalls implements CallLane {
       to,
       verb,
       bytes,
-      released: false,
+      released: request.body === undefined || request.release !== undefined,
       ended: null,
       settle: (end) => {
         if (!this.#outgoing.delete(id)) return;
@@ -344,13 +362,17 @@ class LaneCalls implements CallLane {
   }
 
   #connectionLost(nodeId: number, why: string): void {
+    this.#failAll(nodeId, why);
+    for (const { from, controller } of this.#incoming.values())
+      if (from === nodeId) controller.abort();
+  }
+
+  #failAll(nodeId: number, why: string): void {
     for (const call of this.#outgoing.values()) {
       if (call.to !== nodeId) continue;
       const detail = `Call ${call.verb} of node ${nodeId} failed: ${why.toLowerCase()}`;
       call.reject(new Fault("node_unreachable", detail, { sideEffects: "unknown" }));
     }
-    for (const { from, controller } of this.#incoming.values())
-      if (from === nodeId) controller.abort();
   }
 
   #unsent(to: number, verb: string): Fault {

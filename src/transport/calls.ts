@@ -10,8 +10,10 @@ export interface CallRequest {
   readonly verb: string;
   /** Plain data for msgpackr. */
   readonly head: unknown;
-  /** Borrowed until the call settles. */
+  /** Borrowed until the call settles; with `release` until that is called, once, which may be later: a node that answers
+   *  nothing takes nothing either. */
   readonly body?: readonly Uint8Array[];
+  readonly release?: () => void;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }

@@ -96,7 +96,7 @@ export class Http2Wire implements PeerWire {
         const status = answer[":status"] ?? 0;
         if (status !== 200) return this.#refused(stream, status, over);
         isOpen = true;
-        resolve({ write: (bytes) => void (stream.destroyed || stream.write(bytes)) });
+        resolve(new StreamWriter(stream));
         stream.on("data", (part: Uint8Array) => {
           const told = acks.push(part);
           if (told !== null) over(told);
@@ -148,6 +148,33 @@ export class Http2Wire implements PeerWire {
     // event is a GOAWAY).
     this.#defer(() => {
       if (!this.#session.destroyed) this.#session.destroy();
+    });
+  }
+}
+
+/** One write at a time: what a stream holds beyond that, it joins into one piece, which took a fifth of the sender's
+ *  CPU time. */
+class StreamWriter implements LaneWire {
+  readonly #stream: ClientHttp2Stream;
+  #waiting: Uint8Array[] = [];
+  #isBusy = false;
+
+  constructor(stream: ClientHttp2Stream) {
+    this.#stream = stream;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#isBusy) this.#waiting.push(bytes);
+    else this.#send(bytes);
+  }
+
+  #send(bytes: Uint8Array): void {
+    if (this.#stream.destroyed) return;
+    this.#isBusy = true;
+    this.#stream.write(bytes, () => {
+      this.#isBusy = false;
+      const next = this.#waiting.shift();
+      if (next !== undefined) this.#send(next);
     });
   }
 }
