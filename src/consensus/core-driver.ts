@@ -144,7 +144,9 @@ export class CoreDriver {
 
   /** No write is under way. */
   onIdle(): void {
-    if (this.#run === null && this.#startWanted) this.#parts.onMayStart();
+    if (this.#run !== null) return;
+    this.#parts.log.refresh();
+    if (this.#startWanted) this.#parts.onMayStart();
   }
 
   onDurable(write: WriteUnderWay): void {

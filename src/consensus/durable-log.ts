@@ -11,7 +11,7 @@
 import type { ConfState, Entry, Message, Snapshot } from "../../raft/types.ts";
 import { Fault } from "../errors.ts";
 import type { HardState, LogEntry, ReplicaWrite } from "../journal/journal.ts";
-import { logIndex, offset, type LogIndex, type ReplicaNumber } from "../quantities.ts";
+import { logIndex, type LogIndex, type ReplicaNumber } from "../quantities.ts";
 import { Configurations } from "./configurations.ts";
 import type { CoreRun } from "./core-run.ts";
 import { FoldFeed } from "./fold-feed.ts";
@@ -135,7 +135,8 @@ export class DurableLog {
   /** A leader's snapshot is durable: the machine and the readers go on from there. */
   installed({ foldIndex, opened, reset }: Installation): void {
     this.feed.install(foldIndex, opened);
-    this.positions.atLeast(offset(Math.max(reset.offset, opened.logStart.offset)));
+    this.positions.installed(reset);
+    this.positions.atLeast(opened.logStart.offset);
   }
 
   /** The records up to the recorded commit end where the first entry behind it begins. Rejects with storage_damaged. */
@@ -196,6 +197,11 @@ export class DurableLog {
     this.#hardState = state.hardState;
     this.positions.fallBackTo(state);
     this.configurations.fellBack(state.configuration, state.lastIndex);
+    if (state.logStart.index <= this.positions.commitIndex + 1) return;
+    // A leader's snapshot became durable when the core that wanted it was gone already.
+    this.positions.installed(state.logStart);
+    this.starts.found(state.logStart);
+    this.feed.restart();
   }
 
   #settled(write: WriteUnderWay, then: () => void): void {
@@ -264,7 +270,7 @@ export class DurableLog {
     const installs = openPartitionSnapshot(snapshot);
     run.window.dropFrom(0);
     this.configurations.told(installs.configurationIndex, snapshot.confState);
-    this.positions.installed(installs.reset);
+    this.positions.installing(installs.reset);
     return installs;
   }
 

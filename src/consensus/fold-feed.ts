@@ -89,6 +89,13 @@ export class FoldFeed {
     this.#parts.onLogStart(logStart, index);
   }
 
+  /** The log begins behind what the machine has seen: load() restores it from the journal's snapshot. */
+  restart(): void {
+    this.#generation += 1;
+    this.#restored = false;
+    this.#loaded = false;
+  }
+
   /** The machine may have missed something: entries were committed that nobody could feed. */
   unload(): void {
     this.#loaded = false;
@@ -113,8 +120,9 @@ export class FoldFeed {
   }
 
   async #load(committed: () => LogIndex): Promise<void> {
-    if (!this.#restored) await this.#restore();
-    while (this.#applied < committed()) {
+    for (;;) {
+      if (!this.#restored) await this.#restore();
+      if (this.#applied >= committed()) break;
       await this.#replayPage(committed());
       await this.#nextTurn();
       if (this.#stopped !== null) throw this.#stopped;

@@ -51,6 +51,11 @@ export class LogStarts {
     return this.#current;
   }
 
+  /** The journal's log begins there. */
+  found(start: LogStart): void {
+    if (start.index > this.#current.index) this.#current = start;
+  }
+
   /** A log-start entry was applied at `index`, or a snapshot of that index held it. */
   applied(start: LogStart, index: LogIndex): void {
     const { current } = this;

@@ -61,12 +61,18 @@ export class Positions {
     this.nextOffset = offset(baseOffset);
   }
 
-  /** The log begins anew behind a leader's snapshot; what it had before is all committed. */
+  /** The log is to begin anew behind a leader's snapshot, once that is durable. */
+  installing(start: LogStart): void {
+    this.lastIndex = logIndex(start.index - 1);
+    this.nextOffset = start.offset;
+  }
+
+  /** The log begins there: what it had before is all committed. */
   installed(start: LogStart): void {
+    if (start.index <= this.commitIndex + 1) return;
     this.commitIndex = logIndex(start.index - 1);
     this.confirmedTerm = start.prevTerm;
-    this.lastIndex = this.commitIndex;
-    this.nextOffset = start.offset;
+    this.atLeast(start.offset);
   }
 
   /** The high watermark is known to be at least here. */

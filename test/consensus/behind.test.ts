@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 
+import { Fault } from "../../src/errors.ts";
 import { logIndex, offset } from "../../src/quantities.ts";
 import { TestCluster, record, type TestNode } from "./cluster.ts";
 
@@ -91,6 +92,30 @@ describe("a follower that is behind", () => {
       await cluster.world.run(7);
     }
     await cluster.heard(words(0, 500));
+  });
+
+  test("is given the snapshot again when its disk did not take it", async () => {
+    const { cluster, leader } = await oneBehind(0);
+    const { replica } = cluster.on(leader.nodeId);
+    const index = logIndex(replica.commitIndex - 10);
+    const prevTerm = leader.journal.term(replica.number, logIndex(index - 1))!;
+    const start = { index, prevTerm, offset: offset(replica.highWatermark - 9) };
+    await cluster.world.until(replica.advanceLogStart(start));
+    await cluster.node(3).start();
+    const late = cluster.on(3);
+    const { enqueue } = cluster.node(3).journal;
+    let failures = 0;
+    cluster.node(3).journal.enqueue = function (write) {
+      if (write.reset !== undefined && failures < 2) {
+        failures += 1;
+        return Promise.reject(new Fault("storage_full", "Full", { sideEffects: "unknown" }));
+      }
+      return enqueue.call(this, write);
+    };
+    await cluster.eventually("two failures", () => failures === 2);
+    expect(late.replica.commitIndex).toBeLessThan(index - 1);
+    await cluster.heard(words(0, 500));
+    await cluster.eventually("the log start", () => late.replica.logStart.index === index);
   });
 
   test("crashes after a snapshot was installed and before the entries came, and is no lost tail", async () => {
