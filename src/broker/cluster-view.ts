@@ -5,12 +5,14 @@
 
 import { addressText } from "../address.ts";
 import type { Controller } from "../cluster/controller.ts";
+import { preferLeader } from "../cluster/leaderships.ts";
 import { controllerGroupId } from "../cluster/controller.ts";
 import type { NodeState } from "../cluster/cluster-state.ts";
 import { refuse, type Refusal } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type {
   ClusterNode,
+  ClusterQuery,
   ClusterStatus,
   GroupPlace,
   GroupStatus,
@@ -64,14 +66,14 @@ export class ClusterView {
     return { nodeId, http: controller.state.nodes.get(nodeId)?.http ?? null };
   }
 
-  async status(
-    of: { readonly topic?: string; readonly local?: boolean } = {},
-  ): Promise<ClusterStatus | Refusal> {
+  async status(of: ClusterQuery = {}): Promise<ClusterStatus | Refusal> {
     const { controller, topics, nodeId, logs } = this.#parts;
     const named = of.topic === undefined ? null : topics.byName(of.topic);
     if (of.topic !== undefined && named === null) return unknownTopic(of.topic);
     const places = placesOf(named === null ? allTopics(topics) : [named]);
-    const shown = places.slice(0, limits.listPageMax);
+    const { after, limit = limits.listPageMax } = of;
+    const rest = after === undefined ? places : places.filter((place) => isBehind(place, after));
+    const shown = rest.slice(0, Math.min(limit, limits.listPageMax + 1));
     const groupIds = shown.map(({ topic, partition }) => topic.groupId(partition));
     const isLocal = of.local === true;
     const [controllerGroup, reports] = await Promise.all([
@@ -93,7 +95,13 @@ export class ClusterView {
     const topic = this.#parts.topics.byName(of.topic);
     if (topic === null) return unknownTopic(of.topic);
     const log = await (topic.slot(of.partition)?.log() ?? unknownPartition(of.topic, of.partition));
-    return "ok" in log ? log : await log.transfer(toNode);
+    if ("ok" in log) return log;
+    const moved = await log.transfer(toNode);
+    const { topicId } = topic.state;
+    // Else the leadership would be given back to the replica that was preferred before.
+    if (moved.ok)
+      await preferLeader(this.#parts.controller, { topicId, partition: of.partition }, toNode);
+    return moved;
   }
 
   /** What this node, as the controller's leader, tells of it; null: it does not lead. */
@@ -184,6 +192,13 @@ function shownOf(node: NodeState): Omit<ClusterNode, "state" | "replicas" | "lea
   const { nodeId, version, http, peer, region, registeredAt } = node;
   const address = peer === null ? null : addressText(peer);
   return { nodeId, version, http, peer: address, region, registeredAt };
+}
+
+function isBehind(
+  { topic, partition }: Place,
+  after: { readonly topic: string; readonly partition: number },
+): boolean {
+  return topic.name === after.topic ? partition > after.partition : topic.name > after.topic;
 }
 
 function placesOf(topics: readonly Topic[]): readonly Place[] {

@@ -6,7 +6,7 @@
 
 import type { Replica, ReplicaHost } from "../consensus/replica.ts";
 import type { World } from "../world.ts";
-import { placeOf } from "./birth.ts";
+import { placeOf, type GroupPlace } from "./birth.ts";
 import type { Controller } from "./controller.ts";
 import { isCaughtUp, progressOf } from "./members-step.ts";
 import { includes } from "./topic-state.ts";
@@ -21,6 +21,21 @@ export interface LeadershipsParts {
   readonly controller: Controller;
   readonly host: ReplicaHost;
   readonly nodeId: number;
+}
+
+/** Makes the replica on that node the first of its assignment, so that a leadership that a person gave away is not given
+ *  back. Nothing changes where no replica of the partition is wanted there. */
+export async function preferLeader(
+  controller: Controller,
+  place: GroupPlace,
+  nodeId: number,
+): Promise<void> {
+  const assigned = controller.state.topicById(place.topicId)?.assignments[place.partition] ?? [];
+  const expected = assigned.map((replica) => replica.nodeId);
+  if (!expected.includes(nodeId) || expected[0] === nodeId) return;
+  const nodes = [nodeId, ...expected.filter((other) => other !== nodeId)];
+  const changes = [{ partition: place.partition, nodes, expected }];
+  await controller.submit({ kind: "assignReplicas", topicId: place.topicId, changes });
 }
 
 interface Steady {

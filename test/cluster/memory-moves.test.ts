@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Change } from "../../src/cluster/cluster-state.ts";
+import { preferLeader } from "../../src/cluster/leaderships.ts";
 import { MemoryCluster } from "./memory-cluster.ts";
 import { id } from "./states.ts";
 
@@ -52,6 +53,23 @@ test("leaderships come to the replicas that shall have them, and stay", async ()
   const moved = cluster.living.map((node) => node.life.reconciler.metrics());
   await cluster.world.run(60_000);
   expect(cluster.living.map((node) => node.life.reconciler.metrics())).toEqual(moved);
+});
+
+test("a leadership that a person gave away is not given back", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await cluster.members("1 2 3");
+  const topicId = await cluster.topic("a");
+  const group = `${topicId}/0`;
+  const leader = await cluster.say(group, "one");
+  const first = cluster.any.state.topicById(topicId)!.assignments[0][0].nodeId;
+  const other = [1, 2, 3].find((nodeId) => nodeId !== first)!;
+  const replica = leader.life.host.replica(group)!;
+  if (leader.nodeId !== other)
+    expect(await cluster.world.until(replica.transferLeadership(other))).toEqual({ ok: true });
+  await cluster.world.until(preferLeader(cluster.any.controller, { topicId, partition: 0 }, other));
+  await cluster.world.run(60_000);
+  expect(cluster.leaderOf(group)?.nodeId).toBe(other);
+  expect(cluster.any.state.unsettled).toBe(0);
 });
 
 test("a node that was down when a topic was made and moved is born as the others were", async () => {
