@@ -354,7 +354,8 @@ export const shapes = {
         highWatermark: offsetSchema,
       }),
     ),
-    total: count,
+    next: textOrNull,
+    total: { ...count, description: "Of all pages" },
   }),
   TransferLeadership: {
     type: "object",

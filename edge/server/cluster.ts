@@ -7,10 +7,13 @@ import { refuse, type Refusal } from "../../src/errors.ts";
 import type { BodyTypes } from "../contract/shapes.ts";
 import type { Call } from "./call.ts";
 import { route, type Fields, type Route } from "./route.ts";
+import { listFields } from "./topics.ts";
 
 const none = { query: {}, headers: {} } as const;
 
 const partitionFields = {
+  ...listFields,
+  after: { schema: { type: "string", description: "`next` of the page before: topic/partition" } },
   topic: { schema: { type: "string", description: "Only this topic's" } },
 } as const satisfies Fields;
 
@@ -35,7 +38,8 @@ export const clusterRoutes: readonly Route[] = [
     resource: "cluster",
     answers: { 200: { description: "As the node that was asked sees it", shape: "Cluster" } },
     async handle(call) {
-      const status = await call.services.broker.clusterStatus(knowledge(call));
+      const of = { ...knowledge(call), limit: 0 };
+      const status = await call.services.broker.clusterStatus(of);
       return "ok" in status ? call.refuse(status) : call.json(200, clusterJson(status));
     },
   }),
@@ -50,17 +54,11 @@ export const clusterRoutes: readonly Route[] = [
     headers: {},
     answers: {
       200: {
-        description: "By topic and partition; `total` may be more",
+        description: "One page, by topic and partition",
         shape: "ClusterPartitions",
       },
     },
-    async handle(call) {
-      const { topic } = call.query;
-      const of = { ...knowledge(call), ...(topic === undefined ? {} : { topic }) };
-      const status = await call.services.broker.clusterStatus(of);
-      if ("ok" in status) return call.refuse(status);
-      return call.json(200, { items: status.partitions, total: status.partitionsTotal });
-    },
+    handle: listPartitions,
   }),
   route({
     id: "removeNode",
@@ -105,6 +103,32 @@ function knowledge({ consistency }: Pick<Call, "consistency">): { readonly local
 
 function clusterJson({ clusterId, nodeId, nodes, controller, partitionsTotal }: ClusterStatus) {
   return { clusterId, nodeId, nodes, controller, partitions: partitionsTotal };
+}
+
+async function listPartitions(call: Call<typeof partitionFields>): Promise<Response> {
+  const { topic, after, limit = partitionFields.limit.schema.default } = call.query;
+  const place = after === undefined ? undefined : placeIn(after);
+  if (place === null)
+    return call.refuse(refuse("invalid_request", "after must be the `next` of the page before"));
+  const status = await call.services.broker.clusterStatus({
+    ...knowledge(call),
+    ...(topic === undefined ? {} : { topic }),
+    ...(place === undefined ? {} : { after: place }),
+    // One more tells whether there is a next page.
+    limit: limit + 1,
+  });
+  if ("ok" in status) return call.refuse(status);
+  const items = status.partitions.slice(0, limit);
+  const last = items.at(-1);
+  const isWhole = status.partitions.length <= limit || last === undefined;
+  const next = isWhole ? null : `${last.topic}/${last.partition}`;
+  return call.json(200, { items, next, total: status.partitionsTotal });
+}
+
+/** "topic/partition"; a topic's name holds no slash. */
+function placeIn(text: string): { readonly topic: string; readonly partition: number } | null {
+  const [, topic, partition] = /^([^/]+)\/(\d{1,9})$/.exec(text) ?? [];
+  return topic === undefined ? null : { topic, partition: Number(partition) };
 }
 
 async function transferLeadership(call: Call): Promise<Response> {

@@ -14,7 +14,8 @@ import { unknownPartition } from "./placement.ts";
 import { parseTime, unknownTopic } from "./positions.ts";
 import { route, type Fields, type Route } from "./route.ts";
 
-const listFields = {
+/** Of every list. */
+export const listFields = {
   limit: { schema: { type: "integer", minimum: 1, maximum: limits.listPageMax, default: 100 } },
   after: { schema: { type: "string", description: "`next` of the page before" } },
 } as const satisfies Fields;

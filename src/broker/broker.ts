@@ -269,10 +269,22 @@ export interface ClusterStatus {
   readonly nodeId: number;
   readonly nodes: readonly ClusterNode[];
   readonly controller: GroupStatus;
-  /** By topic name and partition; at most limits.listPageMax of them. */
+  /** By topic name and partition; as many as were asked for. */
   readonly partitions: readonly PartitionStatus[];
   /** All that there are of the topics asked for. */
   readonly partitionsTotal: number;
+}
+
+/** What of the cluster is asked for. */
+export interface ClusterQuery {
+  /** Only this topic's partitions. */
+  readonly topic?: string;
+  /** Only partitions behind this one, by topic name and partition. */
+  readonly after?: { readonly topic: string; readonly partition: number };
+  /** Partitions at most; limits.listPageMax when left out. */
+  readonly limit?: number;
+  /** What this node knows by itself; nobody is asked, nothing is waited for (members only where it leads). */
+  readonly local?: boolean;
 }
 
 /** A partition's group, or the controller's. */
@@ -394,12 +406,8 @@ export interface Broker {
    *  map look-ups. */
   leaderOf(topic: string, partition: number): PartitionLeader | null;
   /** Nodes, controller and partitions (of one topic, or of all), as their leaders tell; idle groups are not woken.
-   *  Settles within seconds, whoever is down. `local`: what this node knows by itself; nobody is asked, nothing is waited
-   *  for (members only where it leads). Refuses unknown_topic_or_partition. */
-  clusterStatus(of?: {
-    readonly topic?: string;
-    readonly local?: boolean;
-  }): Promise<ClusterStatus | Refusal>;
+   *  Settles within seconds, whoever is down. Refuses unknown_topic_or_partition. */
+  clusterStatus(of?: ClusterQuery): Promise<ClusterStatus | Refusal>;
   /** Hands a group's leadership to one of its voters; settles once that node leads. Refuses: invalid_request (no voter
    *  there), unknown_topic_or_partition, not_leader_or_follower, request_timed_out. */
   transferLeadership(of: GroupPlace, toNode: number): Promise<{ readonly ok: true } | Refusal>;

@@ -46,9 +46,13 @@ export interface ClusterAnswer {
 }
 
 export interface PartitionsAnswer {
+  /** The first page. */
   readonly items: readonly PartitionRow[];
   readonly total: number;
 }
+
+/** Partitions that are looked at: as many as one answer holds. */
+const pageSize = 1_000;
 
 /** Asks one node, each time within `patienceMs`. Rejects with Failure: no answer, or none of a Rivulet node. */
 export class ClusterClient {
@@ -72,7 +76,7 @@ export class ClusterClient {
   }
 
   async partitions(local: "local" | "leaders"): Promise<PartitionsAnswer> {
-    const json = await this.#ask("/v1/cluster/partitions", local);
+    const json = await this.#ask(`/v1/cluster/partitions?limit=${pageSize}`, local);
     if (isObject(json) && Array.isArray(json.items)) return json as unknown as PartitionsAnswer;
     throw new Failure(`${this.url} did not tell of its partitions; is a Rivulet node there?`);
   }

@@ -58,6 +58,26 @@ test("GET /v1/cluster/partitions shows leaders, terms and members, of one topic 
   expect((await node.ask("GET /v1/cluster/partitions?topic=none")).status).toBe(404);
 });
 
+test("GET /v1/cluster/partitions goes page by page", async () => {
+  const node = await door();
+  await node.ask("POST /v1/topics", { name: "a", partitions: 2 });
+  await node.ask("POST /v1/topics", { name: "b", partitions: 2 });
+  const seen: unknown[] = [];
+  let next: unknown = null;
+  do {
+    const after: string = next === null ? "" : `&after=${encodeURIComponent(String(next))}`;
+    const { json } = await node.ask(`GET /v1/cluster/partitions?limit=3${after}`);
+    expect(json["total"]).toBe(4);
+    seen.push(json.items.map(({ topic, partition }) => `${String(topic)}-${String(partition)}`));
+    next = json["next"];
+  } while (next !== null);
+  expect(seen).toEqual([["a-0", "a-1", "b-0"], ["b-1"]]);
+  const { json } = await node.ask("GET /v1/cluster/partitions?topic=a&limit=1&after=a/0");
+  expect(json).toMatchObject({ items: [{ partition: 1 }], next: null, total: 2 });
+  for (const after of ["a", "a/", "a/b/1", "a/-1"])
+    expect((await node.ask(`GET /v1/cluster/partitions?after=${after}`)).status).toBe(400);
+});
+
 test("Rivulet-Consistency: local asks nobody but the node itself", async () => {
   const asked: unknown[] = [];
   const node = await door((broker) => ({
@@ -70,7 +90,12 @@ test("Rivulet-Consistency: local asks nobody but the node itself", async () => {
   const local = { "rivulet-consistency": "local" };
   for (const line of ["GET /v1/cluster", "GET /v1/cluster/partitions?topic=t"])
     for (const headers of [local, {}]) await node.ask(line, undefined, headers);
-  expect(asked).toEqual([{ local: true }, {}, { local: true, topic: "t" }, { topic: "t" }]);
+  expect(asked).toEqual([
+    { local: true, limit: 0 },
+    { limit: 0 },
+    { local: true, topic: "t", limit: 101 },
+    { topic: "t", limit: 101 },
+  ]);
 });
 
 test("DELETE /v1/cluster/nodes/{node} removes a node, or says why not", async () => {
