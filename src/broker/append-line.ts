@@ -12,6 +12,7 @@
 import { refuse, type Refusal } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { int32At, int64At } from "../bytes/big-endian.ts";
+import { privateSlice } from "../bytes/slab-pool.ts";
 import { field } from "../records/batch-layout.ts";
 import type { World } from "../world.ts";
 import type { LeaderRoute } from "./leader-route.ts";
@@ -38,7 +39,8 @@ export interface LineParts {
 type Outcome = LogAppended | Refusal;
 
 interface Waiting {
-  readonly append: LogAppend;
+  /** Of one that is in doubt a copy: its bytes may still be on their way, and whoever leads stamps them. */
+  append: LogAppend;
   /** Place in the order of submit(). */
   readonly place: number;
   readonly answer: (outcome: Outcome) => void;
@@ -101,9 +103,16 @@ export class AppendLine {
     route.moved(from, leaderIn(outcome));
     const isUnknown = outcome.sideEffects === "unknown";
     if (isUnknown && !wouldBeNoticed(waiting.append)) return this.#end(waiting, outcome);
-    waiting.isInDoubt ||= isUnknown;
+    if (isUnknown) this.#doubt(waiting);
     if (waiting.giveUpAt <= world.monotonic()) return this.#end(waiting, outcome);
     this.#enqueue(waiting);
+  }
+
+  #doubt(waiting: Waiting): void {
+    const { batch } = waiting.append;
+    waiting.isInDoubt = true;
+    waiting.append = { ...waiting.append, batch: privateSlice(batch.bytes.slice()) };
+    batch.release();
   }
 
   #enqueue(waiting: Waiting): void {

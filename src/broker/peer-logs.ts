@@ -56,13 +56,15 @@ export class PeerLogs {
     this.#stopped = stopped;
   }
 
-  /** The batch is borrowed until the answer. */
+  /** The batch is held until it has left, which may be after the answer; a retry needs a copy where it is stamped. */
   append({ to, groupId, timeoutMs }: Asked, append: LogAppend): Promise<LogAppended | Refusal> {
     const head = appendQuestion(groupId, append);
-    const { bytes } = append.batch;
-    this.counters.appendBytes += bytes.length;
-    const signal = this.#stopped;
-    const request = { to, verb: "append", head, body: [bytes], timeoutMs, signal };
+    const { batch } = append;
+    this.counters.appendBytes += batch.bytes.length;
+    batch.retain();
+    const body = [batch.bytes];
+    const release = (): void => batch.release();
+    const request = { to, verb: "append", head, body, release, timeoutMs, signal: this.#stopped };
     return this.#ask(request, (answer) => readAppended(answer.head));
   }
 

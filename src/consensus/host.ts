@@ -65,6 +65,9 @@ export interface HostOptions {
    *  incarnation to this node; the message itself is dropped, Raft sends it again. Called at most once a second for the
    *  same (group, incarnation). */
   readonly onWanted?: (groupId: string, incarnation: number) => void;
+  /** Another node hears this one and is heard (again), or one of both has not been so for a second, though it may be
+   *  connected. */
+  readonly onReach?: (nodeId: number, reached: boolean) => void;
   /** Every core that starts, for those who check invariants. */
   readonly onCore?: (groupId: string, incarnation: number, core: RawNode<Payload>) => void;
 }
@@ -348,6 +351,7 @@ export class Host implements ReplicaHost {
       find: (groupId, raftId) => this.#addressee(groupId, raftId),
       open: (groupId) => this.#open(groupId),
       all: () => this.#replicas.values(),
+      onReach: options.onReach ?? (() => undefined),
     });
   }
 

@@ -25,7 +25,9 @@ export interface NodeWatchEvents {
   /** A living node leads this group, and the replica here does not know. As good as a heartbeat of that leader. */
   onLeaderTold(row: Leadership): void;
   /** A node was heard again, or is silent: leaders here count their quorums anew. */
-  onNode(nodeId: number, live: boolean): void;
+  onNode(nodeId: number): void;
+  /** Whether a node is heard and hears this one changed; told first when both are so. */
+  onReach(nodeId: number, reached: boolean): void;
   /** Whether this node may lead changed: null, or why not. */
   onFitness(reason: UnfitReason | null): void;
 }
@@ -50,6 +52,7 @@ export class NodeWatch {
   readonly #liveness: Liveness;
   readonly #health = new NodeHealth();
   readonly #answeredAt = new Map<number, number>();
+  readonly #reached = new Set<number>();
   #timer: Timer | null = null;
   readonly #counters = { sent: 0, heard: 0, silent: 0, questions: 0, pages: 0, refused: 0 };
 
@@ -152,6 +155,16 @@ export class NodeWatch {
     }
   }
 
+  #tellReach(): void {
+    for (const nodeId of this.#peerIds()) {
+      const reached = this.active(nodeId);
+      if (reached === this.#reached.has(nodeId)) continue;
+      if (reached) this.#reached.add(nodeId);
+      else this.#reached.delete(nodeId);
+      this.#options.events.onReach(nodeId, reached);
+    }
+  }
+
   #observeHealth(stalledMs: readonly number[]): void {
     const before = this.#health.reason;
     const { state, oldestFlushMs } = this.#options.health();
@@ -219,10 +232,13 @@ export class NodeWatch {
     for (const node of silent) {
       this.#counters.silent += 1;
       this.#lose(this.leaderships.followedOf(node));
-      events.onNode(node, false);
+      events.onNode(node);
     }
-    for (const node of restored) events.onNode(node, true);
+    for (const node of restored) events.onNode(node);
+    this.#tellReach();
     for (const node of ask) {
+      // A deaf node answers nothing: replicas here would wait for it as long as it is heard.
+      if (!this.active(node)) this.#lose(this.leaderships.followedOf(node));
       this.#counters.questions += 1;
       this.#send(node, encodeQuestion(this.leaderships.question(node)));
     }

@@ -46,6 +46,8 @@ export interface VigilOptions<R extends VigilantReplica> {
   /** The open replica of the group. */
   readonly open: (groupId: string) => R | null;
   readonly all: () => Iterable<R>;
+  /** Whether a node is heard and hears this one changed. */
+  readonly onReach: (nodeId: number, reached: boolean) => void;
 }
 
 export class Vigil<R extends VigilantReplica> implements NodeTable {
@@ -69,6 +71,7 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
         onLeaderGone: (groupIds) => this.#onLeaderGone(groupIds),
         onLeaderTold: (row) => find(row.groupId, row.member)?.leaderTold(row),
         onNode: (node) => this.#onNode(node),
+        onReach: options.onReach,
         onFitness: (reason) => this.#onFitness(reason),
       },
     });

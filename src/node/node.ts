@@ -189,7 +189,7 @@ async function openGround(parts: Parts, network: PeerNetwork | null): Promise<Gr
   ]);
   const journal = await opening;
   tellDamage(journal, log);
-  const ways = peers === null ? {} : { transport: peers.transport, onWanted: peers.onWanted };
+  const ways = peers === null ? {} : peers.forHost;
   const host = createReplicaHost({ world, journal, nodeId: identity.nodeId, slabs, ...ways });
   return { journal, host, peers };
 }

@@ -8,6 +8,7 @@
 
 import type { CallLane } from "../transport/call-lane.ts";
 import type { InPacket, Lane, Peer, Transport, TransportEvents } from "../transport/transport.ts";
+import type { HostOptions } from "../consensus/host.ts";
 import type { ReplicaHost } from "../consensus/replica.ts";
 import type { Change, ClusterState } from "../cluster/cluster-state.ts";
 import { renamed } from "../broker/metrics.ts";
@@ -142,9 +143,14 @@ export class PeerSide {
     });
   }
 
-  /** For the host: a peer speaks to a replica that is not open here. */
-  readonly onWanted = (groupId: string, incarnation: number): void =>
-    this.#owner?.wanted(groupId, incarnation);
+  /** What the host is made with beside its own. */
+  get forHost(): Pick<HostOptions, "onWanted" | "onReach"> & { readonly transport: Transport } {
+    return {
+      transport: this.transport,
+      onWanted: (groupId, incarnation) => this.#owner?.wanted(groupId, incarnation),
+      onReach: (nodeId, reached) => this.calls.onReach(nodeId, reached),
+    };
+  }
 
   #connected(): readonly number[] {
     const links = this.transport.links().filter(({ connected }) => connected);

@@ -157,8 +157,12 @@ describe("appends to a leader elsewhere", () => {
       const bench = new Bench();
       const outcome = bench.append("<a>", more);
       await bench.waiting();
+      const first = bench.asked[0].request.body![0];
       bench.asked[0].fault("node_unreachable", "unknown");
       expect(await bench.waiting()).toEqual(["2:a"]);
+      // The first try's bytes may still be on their way while a leader stamps the second one's.
+      expect(bench.asked[0].request.body![0]).not.toBe(first);
+      expect(bench.asked[0].request.body![0]).toEqual(first);
       // The second try's refusal does not tell what became of the first one.
       bench.asked[0].answer(refuse("overloaded", "busy"));
       expect(await outcome).toMatchObject({ code: "overloaded", sideEffects: "unknown" });

@@ -75,6 +75,7 @@ export class BrokerNode implements TransportEvents {
       transport,
       slabs,
       onWanted: (groupId, incarnation) => this.#life?.broker.wanted(groupId, incarnation),
+      onReach: (other, reached) => calls.onReach(other, reached),
     });
     this.#host = host;
     await transport.open(this);

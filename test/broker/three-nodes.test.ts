@@ -97,6 +97,26 @@ describe("three nodes", () => {
     );
   });
 
+  test("keep a writer waiting for the election alone when the leader falls silent", async () => {
+    for (const silence of ["cut off", "paused", "deaf"] as const) {
+      const cluster = await clusterWith();
+      const leader = cluster.leaderOf("t")!;
+      const [one, other] = cluster.living.filter((node) => node !== leader);
+      must(await cluster.until(cluster.append(one.nodeId, "t", ["a"])));
+      const under = cluster.append(one.nodeId, "t", ["b"]);
+      const { network } = cluster;
+      if (silence === "cut off") network.isolate(leader.nodeId);
+      else for (const { nodeId } of [one, other]) network.clog(nodeId, leader.nodeId);
+      if (silence === "paused")
+        for (const { nodeId } of [one, other]) network.clog(leader.nodeId, nodeId);
+      const began = cluster.world.monotonic();
+      await cluster.until(under);
+      for (const { nodeId } of [one, other])
+        must(await cluster.until(cluster.append(nodeId, "t", ["c"])));
+      expect(cluster.world.monotonic() - began).toBeLessThan(2_500);
+    }
+  });
+
   test("wait at a follower for what is appended elsewhere, also across a change of leaders", async () => {
     const cluster = await clusterWith();
     const leader = cluster.leaderOf("t")!;

@@ -20,6 +20,7 @@ class Node {
   readonly gone: string[] = [];
   readonly told: Leadership[] = [];
   readonly changes: string[] = [];
+  readonly reach: string[] = [];
   readonly fitness: (UnfitReason | null)[] = [];
   oldestFlushMs = 0;
   packets = 0;
@@ -38,7 +39,9 @@ class Node {
           this.told.push(row);
           this.watch.leaderships.follow(row);
         },
-        onNode: (node, live) => void this.changes.push(`${node} ${live ? "lives" : "silent"}`),
+        onNode: (node) =>
+          void this.changes.push(`${node} ${this.watch.live(node) ? "lives" : "silent"}`),
+        onReach: (node, reached) => void this.reach.push(`${node} ${reached}`),
         onFitness: (reason) => void this.fitness.push(reason),
       },
     });
@@ -131,8 +134,10 @@ describe("nodes that watch one another", () => {
     expect(at(2).gone).toEqual([]);
     await world.run(3 * beatMs);
     expect(at(2).gone.length).toBe(10);
+    expect(at(2).reach.toSorted()).toEqual(["1 false", "1 true", "3 true"]);
     for (const node of [2, 3]) network.heal(1, node);
     await world.run(500);
+    expect(at(2).reach.at(-1)).toBe("1 true");
     expect(at(2).told.length).toBe(20);
     expect(at(2).changes.at(-1)).toBe("1 lives");
   });
@@ -145,6 +150,21 @@ describe("nodes that watch one another", () => {
     expect(at(1).watch.active(2)).toBe(false);
     expect(at(1).watch.active(3)).toBe(true);
     expect(at(2).watch.live(1)).toBe(false);
+  });
+
+  test("let go of what a node led that does not hear them any more, when it leads no longer", async () => {
+    const { world, network, at } = await cluster();
+    at(1).lead(10, 4);
+    await world.run(500);
+    network.cutOneWay(2, 1);
+    await world.run(2 * silentMs);
+    // Others may hear it: it leads on.
+    expect(at(2).gone).toEqual([]);
+    for (const groupId of at(2).told.map((row) => row.groupId))
+      at(1).watch.leaderships.cease(groupId);
+    await world.run(6 * beatMs);
+    expect(at(2).watch.live(1)).toBe(true);
+    expect(at(2).gone.length).toBe(10);
   });
 
   test("send as much for 10,000 idle groups as for none", async () => {

@@ -71,7 +71,8 @@ async function cluster(groups: number) {
     const health: Node["health"] = { state: "ok", oldestFlushMs: 0 };
     const find = (groupId: string): Told | null => replicas.get(groupId) ?? null;
     const all = (): Iterable<Told> => replicas.values();
-    const options = { nodeId, world, transport, health: () => health, find, open: find, all };
+    const ways = { find, open: find, all, onReach: () => undefined };
+    const options = { nodeId, world, transport, health: () => health, ...ways };
     const vigil = new Vigil<Told>(options);
     await transport.open({
       onPacket: (packet) => void vigil.onPacket(packet),

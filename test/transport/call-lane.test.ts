@@ -230,6 +230,37 @@ describe("calls", () => {
     expect(await call).toBe("request_timed_out, side effects unknown");
   });
 
+  test("a node that falls silent keeps nobody waiting, whatever it holds; it is asked again once it is heard", async () => {
+    const { network, a, b } = await pair();
+    b.serve("x", () => Promise.resolve({ head: "done" }));
+    network.clog(1, 2);
+    let released = 0;
+    const release = (): void => void (released += 1);
+    const body = [new Uint8Array(10)];
+    const calls = [a.call(ask("x")), a.call(ask("x", { body, release }))].map(outcome);
+    await settle();
+    a.onReach(2, false);
+    const unknown = "node_unreachable, side effects unknown";
+    expect(await Promise.all(calls)).toEqual([unknown, unknown]);
+    const refused = "node_unreachable, side effects none";
+    // The transport holds what was sent before, and got nothing of this.
+    expect(released).toBe(0);
+    expect(await outcome(a.call(ask("x", { body, release })))).toBe(refused);
+    expect(released).toBe(1);
+    network.unclog(1, 2);
+    a.onReach(2, true);
+    expect(await outcome(a.call(ask("x")))).toBe("done");
+    expect(released).toBe(2);
+  });
+
+  test("a call without a body that is given up settles at once, also when nothing leaves", async () => {
+    const { network, world, a } = await pair();
+    network.clog(1, 2);
+    const call = outcome(a.call(ask("x", { timeoutMs: 100 })));
+    world.advance(150);
+    expect(await call).toBe("request_timed_out, side effects unknown");
+  });
+
   test("calls under way are limited by count and bytes, on both sides", async () => {
     const { a, b } = await pair({ callsMax: 2, bytesMax: 1_000 });
     const held = holding(b, "hold");
