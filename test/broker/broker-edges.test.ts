@@ -231,6 +231,14 @@ describe("controller trouble", () => {
     expect(broker.status()).toMatchObject({ ready: true, reason: null });
   });
 
+  test("a node that should not lead is not ready, and says why", async () => {
+    const { host, broker } = await start();
+    host.unfit = "a flush to the disk takes longer than 5 s";
+    expect(broker.status()).toMatchObject({ ready: false, reason: host.unfit });
+    host.unfit = null;
+    expect(broker.status()).toMatchObject({ ready: true, reason: null });
+  });
+
   test("writers to one unknown topic create it once, and one of them is told so", async () => {
     const { host, broker } = await start();
     const views = await Promise.all(
