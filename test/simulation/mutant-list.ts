@@ -17,6 +17,7 @@ const log = "raft/log.ts";
 const core = "raft/core.ts";
 const replication = "raft/replication.ts";
 const membership = "raft/membership.ts";
+const durable = "src/consensus/durable-log.ts";
 
 export const coreMutants: readonly Mutant[] = [
   {
@@ -303,7 +304,189 @@ export const coreMutants: readonly Mutant[] = [
   },
 ];
 
-/** Of the host, the journal's promises to it, and what stands on them. */
-export const hostMutants: readonly Mutant[] = [];
+/** Of the host, of the journal's promises to it, and of what stands on them. */
+export const hostMutants: readonly Mutant[] = [
+  {
+    id: "hands back what rests on a write at once",
+    file: durable,
+    find: "this.#write({ entries, hardState, installs, responses, run });\n      return nothing;",
+    replace:
+      "this.#write({ entries, hardState, installs, responses: [], run });\n      return responses;",
+  },
+  {
+    id: "a vote alone is not written",
+    file: durable,
+    find: "(hardState.term !== term || hardState.vote !== vote);",
+    replace: "(hardState.term !== term || vote < -1);",
+  },
+  {
+    id: "term and vote are left out beside entries",
+    file: durable,
+    find: "    if (hardState !== null) write.hardState = hardState;",
+    replace: "    if (hardState !== null && entries.length === 0) write.hardState = hardState;",
+  },
+  {
+    id: "responses do not wait for earlier writes",
+    file: durable,
+    find: "this.writes.join(responses) ? nothing : responses",
+    replace: "this.writes.join([]) ? responses : responses",
+  },
+  {
+    id: "state of the journal is not read again after a failed write",
+    file: "src/consensus/core-driver.ts",
+    find: "    log.refresh();\n",
+    replace: "",
+  },
+  {
+    id: "window keeps entries that were replaced",
+    file: durable,
+    find: "    run.window.dropFrom(index);\n    this.positions.cut",
+    replace: "    this.positions.cut",
+  },
+  {
+    id: "positions keep entries that were replaced",
+    file: durable,
+    find: "    this.positions.cut(index, replaced?.baseOffset ?? -1);",
+    replace: "",
+  },
+  {
+    id: "proposals forget the core's own entry before them",
+    file: durable,
+    find: "    const end = unstable.offset + unstable.entries.length;",
+    replace: "    const end = 0 * unstable.offset;",
+  },
+  {
+    id: "entry time follows a clock that runs back",
+    file: durable,
+    find: "return Math.max(this.#parts.context.world.now(), this.positions.lastTime);",
+    replace: "return this.#parts.context.world.now();",
+  },
+  {
+    id: "outcome of changes in a snapshot is not remembered",
+    file: durable,
+    find: "    this.configurations.told(installs.configurationIndex, snapshot.confState);",
+    replace: "",
+  },
+  {
+    id: "a removed and re-added replica keeps its identity",
+    file: "src/consensus/identity.ts",
+    find: "return nodeId + (incarnation - 1) * incarnationFactor;",
+    replace: "return nodeId + (incarnation - 1) * 0 * incarnationFactor;",
+  },
+  {
+    id: "a message for another incarnation is taken in",
+    file: "src/consensus/host.ts",
+    find: "if (replica?.raftId === raftId) return replica;",
+    replace: "if (replica !== null) return replica;",
+  },
+  {
+    id: "high watermark runs to the log's end",
+    file: "src/consensus/positions.ts",
+    find: "if (data !== null) this.atLeast(offset(data.baseOffset + data.offsetCount));",
+    replace: "if (data !== null) this.atLeast(this.nextOffset);",
+  },
+  {
+    id: "high watermark covers an uncommitted tail after a restart",
+    file: "src/consensus/positions.ts",
+    find: "this.highWatermark = whole ? state.nextOffset : state.logStart.offset;",
+    replace: "this.highWatermark = state.nextOffset;",
+  },
+  {
+    id: "a read passes before its index is applied",
+    file: "src/consensus/read-barriers.ts",
+    find: "asked.index !== null && asked.index <= index",
+    replace: "asked.index !== null && asked.index <= index + 1e9",
+  },
+  {
+    id: "a read passes without a word of the leader",
+    file: "src/consensus/read-barriers.ts",
+    find: "barriers: new Set(this.#asking), index: null });",
+    replace: "barriers: new Set(this.#asking), index: 0 });",
+  },
+  {
+    id: "a deposed leader does not tell its proposers",
+    file: "src/consensus/hosted-replica.ts",
+    find: "    this.#membership.lost(refusal);\n    this.#machine.onLost(this.#undecided(), refusal);",
+    replace: "    this.#membership.lost(refusal);",
+  },
+  {
+    id: "only what failed is told as lost",
+    file: "src/consensus/hosted-replica.ts",
+    find: "this.#lose(this.#alone ? first : this.#undecided(), fault);",
+    replace: "this.#lose(first, fault);",
+  },
+  {
+    id: "broken lanes are not reported",
+    file: "src/consensus/host.ts",
+    find: 'if (lane === "append" || lane === "bulk") this.#unreachable(nodeId);',
+    replace: "void [nodeId, lane];",
+  },
+  {
+    id: "a leader rests while a member lacks entries",
+    file: "src/consensus/pulse.ts",
+    find: 'if (progress.match < last || progress.state !== "replicate") return true;',
+    replace: "if (progress.match > last) return true;",
+  },
+  {
+    id: "nobody campaigns where no leader is known",
+    file: "src/consensus/pulse.ts",
+    find: "  return hasQuorum(node, (nodeId) => nodes.live(nodeId));",
+    replace: "  return !hasQuorum(node, (nodeId) => nodes.live(nodeId));",
+  },
+  {
+    id: "the log is cut before the fold is saved",
+    file: "src/consensus/log-starts.ts",
+    find: "      await this.#save();\n",
+    replace: "",
+  },
+  {
+    id: "a partition snapshot names too low an index",
+    file: "src/consensus/snapshot-source.ts",
+    find: "      foldIndex: feed.applied,",
+    replace: "      foldIndex: logIndex(logStart.index - 1),",
+  },
+  {
+    id: "a fold keeps its producers when it is restored",
+    file: "src/partition/producers.ts",
+    find: "    this.#states.clear();\n    let at = 0;",
+    replace: "    let at = 0;",
+  },
+  {
+    id: "an applied configuration is never written",
+    file: "src/consensus/configurations.ts",
+    find: "    if (!this.#dirty) return null;\n",
+    replace: "    if (!this.#dirty || this.index > 0) return null;\n",
+  },
+  {
+    id: "changes in the log are not looked for after a restart",
+    file: "src/consensus/core-driver.ts",
+    find: "applied: unapplied === undefined ? positions.commitIndex : unapplied - 1,",
+    replace: "applied: unapplied === undefined ? positions.commitIndex : positions.commitIndex,",
+  },
+  {
+    id: "acks=all is answered when the leader has flushed",
+    file: "src/partition/appender.ts",
+    find: 'return item.kind === "append" && item.acks === "leader";',
+    replace: 'return item.kind === "append" && item.acks !== "none";',
+  },
+  {
+    id: "commits are not synced",
+    file: "src/journal/writer.ts",
+    find: 'const durability = flush.full ? "full" : settings.durability;',
+    replace: 'const durability = flush.full ? "os" : ("os" as typeof settings.durability);',
+  },
+  {
+    id: "recovery passes over cuts",
+    file: "src/journal/recovery.ts",
+    find: "return log?.cut(logIndex(row.idx), offset(row.baseOffset));",
+    replace: "return void [log, logIndex, offset];",
+  },
+  {
+    id: "a producer's sequence is not remembered",
+    file: "src/partition/fold.ts",
+    find: "if (hasProducer(bytes, at)) this.#applyProducer(bytes, at, entry);",
+    replace: "if (!hasProducer(bytes, at)) this.#applyProducer(bytes, at, entry);",
+  },
+];
 
 export const mutants: readonly Mutant[] = [...coreMutants, ...hostMutants];

@@ -15,6 +15,8 @@ export interface Verdict {
 }
 
 const events = 2_000;
+/** Many short lives find more than a few long ones. */
+const loadMs = 5_000;
 const [raftSeeds, clusterSeeds] = process.argv.slice(2).map(Number);
 let escaped: unknown = null;
 process.on("unhandledRejection", (error) => (escaped ??= error));
@@ -33,7 +35,7 @@ function raftVerdict(): Verdict | null {
 async function clusterVerdict(): Promise<Verdict | null> {
   for (let seed = 1; seed <= clusterSeeds; seed += 1) {
     try {
-      simulateCluster({ seed });
+      simulateCluster({ seed, loadMs });
       await new Promise((resolve) => setImmediate(resolve));
       if (escaped !== null) throw escaped;
     } catch (error) {
