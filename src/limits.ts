@@ -30,6 +30,9 @@ export const limits = {
   waitMsMax: 30_000,
   /** Bytes in the journal's queue before appends are refused with `overloaded`. */
   journalQueueBytesMax: 64 * MiB,
+  /** Batches that leaders on other nodes sent and that are not durable here; one message more is taken when there are
+   *  none. Beyond it they are dropped, and sent again. */
+  receivedBytesMax: 32 * MiB,
   /** One Raft entry: this much or one batch, whichever is larger. */
   entryBytesMax: 1 * MiB,
   /** One flush of all replicas. */

@@ -79,7 +79,7 @@ export const metricRows: Readonly<Record<string, MetricRow>> = {
   ),
   rivulet_consensus_packets_refused_total: counter("Packets of peers that cannot be read"),
   rivulet_consensus_strangers_total: counter("Raft messages for replicas that are not here"),
-  rivulet_consensus_undurable_bytes: gauge("Bytes of batches that are being written"),
+  rivulet_consensus_received_bytes: gauge("Bytes of leaders' batches that are being written"),
   rivulet_consensus_catch_up_reads: gauge("Reads under way for followers that are behind"),
   rivulet_consensus_catch_up_waiting: gauge("Followers that wait for such a read"),
   rivulet_consensus_state_sent_total: counter(

@@ -45,7 +45,7 @@ export const hostMetricNames = {
   consensus_messages_ignored_total: "consensus_messages_ignored_total",
   consensus_packets_refused_total: "consensus_packets_refused_total",
   consensus_strangers_total: "consensus_strangers_total",
-  consensus_undurable_bytes: "consensus_undurable_bytes",
+  consensus_received_bytes: "consensus_received_bytes",
   consensus_catch_up_reads: "consensus_catch_up_reads",
   consensus_catch_up_waiting: "consensus_catch_up_waiting",
   consensus_state_sent_total: "consensus_state_sent_total",

@@ -210,6 +210,7 @@ export class CoreDriver {
       reads: new CatchUpReads(catchUp, journal, (to) =>
         this.inTurn(({ node }) => node.entriesFetched(to)),
       ),
+      received: context.received,
       snapshot: () => this.#takeSnapshot(),
       ownData: (entry) => this.#ownData(entry),
     });

@@ -22,6 +22,8 @@ export interface CoreRunParts extends Omit<ReplicaStorageParts, "window"> {
   /** Last index that was applied. */
   readonly applied: number;
   readonly ownData: (entry: OwnEntry) => Payload;
+  /** The node's count of what leaders sent and is not durable. */
+  readonly received: { bytes: number };
 }
 
 export class CoreRun {
@@ -33,9 +35,13 @@ export class CoreRun {
   readonly #reads: CatchUpReads;
   /** Entries of peers that the core may or may not have taken into its log. */
   readonly #received = new Set<Entry<Payload>>();
+  readonly #count: { bytes: number };
+  /** Of the count: stepped, not handed to the journal yet. */
+  #steppedBytes = 0;
 
   constructor(parts: CoreRunParts) {
     const { raftId, seed, applied, ownData, recovered, reads } = parts;
+    this.#count = parts.received;
     this.recovered = recovered;
     this.#reads = reads;
     this.storage = new ReplicaStorage({ ...parts, window: this.window });
@@ -48,7 +54,11 @@ export class CoreRun {
 
   /** A peer's message; its entries' holds pass to the run. Throws RaftBug. */
   step(message: Message<Payload>): void {
-    for (const entry of message.entries) this.#received.add(entry);
+    for (const entry of message.entries) {
+      this.#received.add(entry);
+      this.#steppedBytes += entry.bytes;
+      this.#count.bytes += entry.bytes;
+    }
     this.node.step(message);
   }
 
@@ -59,6 +69,8 @@ export class CoreRun {
 
   /** After everything that the core took was taken: the rest is not wanted. */
   releaseReceived(): void {
+    this.#count.bytes -= this.#steppedBytes;
+    this.#steppedBytes = 0;
     if (this.#received.size === 0) return;
     releaseBatches(this.#received);
     this.#received.clear();

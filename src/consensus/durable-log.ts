@@ -205,7 +205,7 @@ export class DurableLog {
   }
 
   #settled(write: WriteUnderWay, then: () => void): void {
-    this.#parts.context.undurable.bytes -= write.bytes;
+    this.#parts.context.received.bytes -= write.receivedBytes;
     then();
   }
 
@@ -226,8 +226,9 @@ export class DurableLog {
     if (configuration !== null) write.configuration = configuration;
     if (installs !== null) Object.assign(write, writeOf(installs));
     if (entries.length > 0) context.schedule.wrote(replica, entries);
-    const { bytes } = this.writes.enqueue(write, { responses, installs, run });
-    context.undurable.bytes += bytes;
+    const receivedBytes = run.node.core.role === "leader" ? 0 : bytesOf(entries);
+    context.received.bytes += receivedBytes;
+    this.writes.enqueue(write, { responses, installs, run, receivedBytes });
   }
 
   /** Takes entries into the places that know the log: proposals are there already, a leader's and the core's own (no-ops,
@@ -293,6 +294,12 @@ export class DurableLog {
       .write({ replica: this.#parts.number, configuration })
       .catch(() => this.configurations.unwritten());
   }
+}
+
+function bytesOf(entries: readonly LogEntry[]): number {
+  let sum = 0;
+  for (const { batch } of entries) sum += batch?.bytes.length ?? 0;
+  return sum;
 }
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] };

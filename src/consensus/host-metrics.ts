@@ -14,7 +14,7 @@ export interface HostCounters {
 }
 
 export function hostMetrics(
-  { counters, outbox, catchUp, undurable, admission }: ReplicaContext,
+  { counters, outbox, catchUp, received, admission }: ReplicaContext,
   { turns, snapshotsSaved, snapshotsFailed, packetsRefused, strangers }: HostCounters,
   replicas: Iterable<HostedReplica>,
 ): Readonly<Record<string, number>> {
@@ -32,7 +32,7 @@ export function hostMetrics(
     consensus_messages_ignored_total: counters.messagesIgnored,
     consensus_packets_refused_total: packetsRefused,
     consensus_strangers_total: strangers,
-    consensus_undurable_bytes: undurable.bytes,
+    consensus_received_bytes: received.bytes,
     consensus_catch_up_reads: catchUp.reading,
     consensus_catch_up_waiting: catchUp.waiting,
     consensus_state_sent_total: counters.snapshotsSent,

@@ -125,7 +125,7 @@ export class Host implements ReplicaHost {
       catchUp,
       nodeId,
       vigil: transport === undefined ? null : this.#keepVigil({ ...options, transport }),
-      undurable: { bytes: 0 },
+      received: { bytes: 0 },
       counters: {
         elections: 0,
         leadershipsLost: 0,

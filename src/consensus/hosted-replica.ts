@@ -460,7 +460,7 @@ export class HostedReplica implements Replica, VigilantReplica {
   #admits({ type, index, entries }: Message<Payload>): boolean {
     if (this.#ended !== null || this.#damage !== null) return false;
     if (type === "MsgApp" && index === 0 && this.#log.configurations.unknown) return false;
-    return entries.length === 0 || this.#context.undurable.bytes < limits.journalQueueBytesMax;
+    return entries.length === 0 || this.#context.received.bytes < limits.receivedBytesMax;
   }
 
   /** A damaged replica has no core, but others on this node want to know who leads. */

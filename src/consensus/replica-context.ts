@@ -21,8 +21,8 @@ export interface ReplicaContext {
   readonly nodeId: number;
   /** What is known of the other nodes; null: this node is alone. */
   readonly vigil: Vigil<HostedReplica> | null;
-  /** Batches of all replicas that are handed to the journal and not durable yet. */
-  readonly undurable: { bytes: number };
+  /** Batches that leaders on other nodes sent: handed to the journal and not durable yet. */
+  readonly received: { bytes: number };
   readonly counters: ReplicaCounters;
   readonly onCore: (groupId: string, incarnation: number, core: RawNode<Payload>) => void;
   /** The replica has work for the host's next turn. */

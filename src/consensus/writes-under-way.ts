@@ -22,8 +22,8 @@ export interface WriteUnderWay {
   readonly installs: Installation | null;
   /** Whose work it is: when its outcome comes, another may be running. */
   readonly run: CoreRun;
-  /** Bytes of its batches. */
-  readonly bytes: number;
+  /** Bytes of its batches, where another node sent them. */
+  readonly receivedBytes: number;
 }
 
 export interface WriteEvents {
@@ -53,25 +53,22 @@ export class WritesUnderWay {
   /** Queues entries, a term, a vote, a leader's snapshot; exactly one event follows, never within this call. */
   enqueue(
     write: ReplicaWrite,
-    rests: Pick<WriteUnderWay, "installs" | "run"> & {
+    rests: Pick<WriteUnderWay, "installs" | "run" | "receivedBytes"> & {
       readonly responses: readonly Message<Payload>[];
     },
-  ): WriteUnderWay {
+  ): void {
     const { entries = [] } = write;
     const last = entries.at(-1);
-    let bytes = 0;
-    for (const { batch } of entries) bytes += batch?.bytes.length ?? 0;
     const underWay: WriteUnderWay = {
       responses: [...rests.responses],
       first: last === undefined ? null : entries[0].index,
       last: last === undefined ? null : { index: last.index, term: last.term },
       installs: rests.installs,
       run: rests.run,
-      bytes,
+      receivedBytes: rests.receivedBytes,
     };
     this.#awaited.push(underWay);
     void this.#follow(this.write(write), underWay);
-    return underWay;
   }
 
   /** A commit index for the journal to remember with its next row; nothing waits for that. */

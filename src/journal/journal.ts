@@ -154,7 +154,7 @@ export interface JournalHealth {
   /** "full": appends are refused, housekeeping goes on. "failed": nothing is written until restart. */
   readonly state: "ok" | "low_space" | "full" | "failed";
   readonly detail: string;
-  /** Bytes waiting for the writer, of limits.journalQueueBytesMax. */
+  /** Bytes waiting for the writer. */
   readonly queuedBytes: number;
   /** Age of the oldest flush that is under way, ms. */
   readonly oldestFlushMs: number;

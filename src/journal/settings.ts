@@ -24,7 +24,10 @@ export function journalSettings(given: Partial<JournalSettings>): JournalSetting
   return {
     durability: "full",
     cacheBytesMax: 64 * 1024 * 1024,
-    queueBytesMax: limits.journalQueueBytesMax,
+    // What clients may have waiting and what leaders on other nodes may: a follower's write that was refused would cost the
+    // replica its core. Both are bounded where they come in (consensus/admission.ts, hosted-replica.ts).
+    queueBytesMax:
+      limits.journalQueueBytesMax + limits.receivedBytesMax + limits.packetBodyBytesMax,
     flushBytesMax: limits.flushBytesMax,
     fileRowsMax: limits.fileRowsMax,
     freeBytesMin: 3 * fileBytesMax,

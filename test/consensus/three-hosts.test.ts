@@ -90,6 +90,9 @@ describe("a group on three nodes", () => {
     }
     await cluster.heard(words(0, 30));
     await cluster.world.run(1_000);
-    for (const node of cluster.nodes) expect(node.slabs.bytesInUse).toBe(0);
+    for (const { slabs, host } of cluster.nodes) {
+      expect(slabs.bytesInUse).toBe(0);
+      expect(host.metrics().consensus_received_bytes).toBe(0);
+    }
   });
 });
