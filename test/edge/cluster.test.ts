@@ -63,13 +63,13 @@ test("GET /v1/cluster/partitions goes page by page", async () => {
   await node.ask("POST /v1/topics", { name: "a", partitions: 2 });
   await node.ask("POST /v1/topics", { name: "b", partitions: 2 });
   const seen: unknown[] = [];
-  let next: unknown = null;
+  let next: string | null = null;
   do {
-    const after: string = next === null ? "" : `&after=${encodeURIComponent(String(next))}`;
+    const after: string = next === null ? "" : `&after=${encodeURIComponent(next)}`;
     const { json } = await node.ask(`GET /v1/cluster/partitions?limit=3${after}`);
     expect(json["total"]).toBe(4);
     seen.push(json.items.map(({ topic, partition }) => `${String(topic)}-${String(partition)}`));
-    next = json["next"];
+    next = json["next"] as string | null;
   } while (next !== null);
   expect(seen).toEqual([["a-0", "a-1", "b-0"], ["b-1"]]);
   const { json } = await node.ask("GET /v1/cluster/partitions?topic=a&limit=1&after=a/0");
