@@ -169,7 +169,7 @@ export function words({ text }: SourceFile): string[] {
 
 export function places({ path, text }: SourceFile): string[] {
   const machine = /["'`\s(](\/(?:work|root|home\/\w+|Users\/\w+)\/[\w.-]*)/.exec(text);
-  const registry = /\bregistry\.[a-z]+|\/\/[a-z.]*npm[a-z]*\.(?:org|com)/.exec(text);
+  const registry = /\bregistry\.(?!ts\b)[a-z]+|\/\/[a-z.]*npm[a-z]*\.(?:org|com)/.exec(text);
   const resolved = /lock(?:\.json)?$/.test(path)
     ? /"resolved"|https?:\/\/[^"]*\.tgz/.exec(text)
     : null;
