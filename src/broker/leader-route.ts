@@ -46,6 +46,7 @@ export class LeaderRoute {
   /** Node id -> until when it is passed over, monotonic ms. */
   readonly #passedOver = new Map<number, number>();
   #searching: Promise<void> | null = null;
+  #news = Promise.withResolvers<void>();
   /** Searches begun. */
   searches = 0;
 
@@ -92,6 +93,13 @@ export class LeaderRoute {
       });
       await this.#atMost(left, this.#searching);
     }
+  }
+
+  /** The replica here may have heard of another leader: who searches looks again. */
+  heard(): void {
+    if (this.#searching === null) return;
+    this.#news.resolve();
+    this.#news = Promise.withResolvers<void>();
   }
 
   /** Another node than `from` may be able to do what that one refused. */
@@ -170,7 +178,7 @@ export class LeaderRoute {
   async #atMost(ms: number, work: Promise<void>): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = this.#parts.world.setTimer(ms, resolve);
-    await Promise.race([work, late, this.#parts.closing.over]);
+    await Promise.race([work, late, this.#news.promise, this.#parts.closing.over]);
     timer.cancel();
   }
 

@@ -84,7 +84,7 @@ export class RoutedLog implements PartitionLog {
   host(hosted: HostedLog | null): void {
     this.#stopHearing?.();
     this.route.hosted = hosted;
-    this.#stopHearing = hosted?.onAdvance(() => this.#wake()) ?? null;
+    this.#stopHearing = hosted?.onAdvance(() => this.#hear()) ?? null;
     if (hosted !== null) this.#watch.stop();
     else if (this.#watchers > 0) this.#watch.start();
     this.#wake();
@@ -337,6 +337,12 @@ export class RoutedLog implements PartitionLog {
       bounds.highWatermark > before.highWatermark ||
       bounds.logStartOffset > before.logStartOffset;
     if (hasMoved) this.#wake();
+  }
+
+  /** The replica here has moved on, or its role has changed. */
+  #hear(): void {
+    this.route.heard();
+    this.#wake();
   }
 
   #wake(): void {

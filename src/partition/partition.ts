@@ -302,6 +302,7 @@ export class PartitionMachine implements StateMachine {
 
   onReady(_term: Term): void {
     this.#appender?.begin();
+    if (this.#replica !== null && this.#replica.members.voters.length > 1) this.#wake();
   }
 
   onTurn(): void {
