@@ -170,6 +170,8 @@ export class RoutedLogs implements PartitionLogs {
       }
     };
     await Promise.all(Array.from({ length: electionsAtOnce }, wait));
+    // Who was elected a moment ago is not ready yet: asked what it leads, it answers when it is.
+    await this.reports(groupIds);
   }
 
   /** Ends every wait for a leader; what is under way to other nodes is given up soon. */
