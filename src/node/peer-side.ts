@@ -17,6 +17,7 @@ import { refuse, type Fault, type Refusal } from "../errors.ts";
 import type { World } from "../world.ts";
 import { isMember, type Identity } from "./data-folder.ts";
 import { writePeers } from "./known-peers.ts";
+import { isMovedNews, movedFault, tellMoved, type MovedNews } from "./moved.ts";
 import type { Log } from "./logs.ts";
 import type { PeerNetwork } from "./peering.ts";
 
@@ -25,6 +26,8 @@ export interface PeerSideNeeds {
   readonly log: Log;
   readonly identity: Identity;
   readonly network: PeerNetwork;
+  /** Where this node is reached. */
+  readonly news: MovedNews;
   /** null: nothing is remembered on disk. */
   readonly dir: string | null;
 }
@@ -54,6 +57,8 @@ export interface Owner {
   /** Of the controller. */
   leaderKnown(): boolean;
   join(request: unknown): Promise<unknown>;
+  /** A member says where it is reached now. */
+  moved(news: MovedNews): Promise<unknown>;
   wanted(groupId: string, incarnation: number): void;
 }
 
@@ -64,6 +69,9 @@ export class PeerSide {
   readonly #nodeId: number;
   readonly #dir: string | null;
   readonly #world: World;
+  readonly #network: PeerNetwork;
+  readonly #news: MovedNews;
+  #closed = false;
   #owner: Owner | null = null;
   #peers: PeerList | null = null;
   #removed = false;
@@ -79,12 +87,14 @@ export class PeerSide {
   }
 
   private constructor(
-    { world, log, identity, network, dir }: PeerSideNeeds,
+    { world, log, identity, network, news, dir }: PeerSideNeeds,
     createCalls: typeof import("../transport/call-lane.ts").createCalls,
   ) {
     const { nodeId, clusterId } = identity;
     if (clusterId === null || !isMember(identity)) throw new Error("A member has a cluster id");
     this.#world = world;
+    this.#network = network;
+    this.#news = news;
     this.#log = log;
     this.#nodeId = nodeId;
     this.#dir = dir;
@@ -95,7 +105,7 @@ export class PeerSide {
       admit: (other) => this.#admit(other),
       onRefused: (peerId, why) => this.#onRefused(peerId, why),
     });
-    this.calls = createCalls({ world, transport: this.transport, nodeId });
+    this.calls = createCalls({ world, transport: this.transport, nodeId, log });
   }
 
   /** Why this node may be cut off from the others; null: nobody has refused it. */
@@ -141,6 +151,7 @@ export class PeerSide {
       known: this.#first,
       set,
     });
+    void this.#tellMoved(owner);
   }
 
   /** What the host is made with beside its own. */
@@ -150,6 +161,17 @@ export class PeerSide {
       onWanted: (groupId, incarnation) => this.#owner?.wanted(groupId, incarnation),
       onReach: (nodeId, reached) => this.calls.onReach(nodeId, reached),
     };
+  }
+
+  #tellMoved(owner: Owner): Promise<void> {
+    return tellMoved({
+      world: this.#world,
+      log: this.#log,
+      network: this.#network,
+      news: this.#news,
+      peers: this.#first,
+      isOver: () => this.#closed || this.#removed || owner.leaderKnown(),
+    });
   }
 
   #connected(): readonly number[] {
@@ -170,6 +192,7 @@ export class PeerSide {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#peers?.close();
     this.calls.close();
     await this.transport.close();
@@ -188,7 +211,10 @@ export class PeerSide {
   }
 
   async #onJoin(request: unknown): Promise<unknown> {
-    return (await this.#owner?.join(request)) ?? starting;
+    const owner = this.#owner;
+    if (owner === null) return starting;
+    if (!isMovedNews(request)) return await owner.join(request);
+    return movedFault(request, owner.state()) ?? (await owner.moved(request));
   }
 
   #admit(nodeId: number): Refusal | null {

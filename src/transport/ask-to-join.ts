@@ -2,7 +2,8 @@
 
 import { Fault } from "../errors.ts";
 import type { World } from "../world.ts";
-import { decodeHead, encodeHead } from "./call-message.ts";
+import { encodeHead } from "./call-message.ts";
+import { unpackFromPeer } from "./message-pack.ts";
 import { faultIn, greet } from "./greeting.ts";
 import { Http1Wire } from "./http1-wire.ts";
 import { Http2Wire } from "./http2-wire.ts";
@@ -61,7 +62,7 @@ async function ask(
     const body = encodeHead(request);
     const headers = greeting.headersFor(`join ${sha256(body)}`);
     const answer = await wire.ask("/peer/v1/join", headers, body);
-    const read = decodeHead(answer.body);
+    const read = unpackFromPeer(answer.body);
     if (answer.status !== 200 || !read.ok) throw answeredFault(target, answer);
     return read.value;
   } catch (thrown) {

@@ -19,19 +19,22 @@ import {
   type CallMessage,
   decodeCallMessage,
   decodeFault,
-  decodeHead,
   encodeCallMessage,
   encodeFault,
   encodeHead,
 } from "./call-message.ts";
 import type { CallAnswer, CallHandler, CallRequest, CallResult, Calls } from "./calls.ts";
+import { unpackFromPeer } from "./message-pack.ts";
 import { bytesOf } from "./packet.ts";
+import type { PeerLog } from "./peer-log.ts";
 import type { InPacket, Lane, Transport, TransportEvents } from "./transport.ts";
 
 export interface CallsOptions {
   readonly world: World;
   readonly transport: Pick<Transport, "send" | "links">;
   readonly nodeId: number;
+  /** Told of what a handler throws that is no Fault. */
+  readonly log?: PeerLog;
   /** Default limits.callsUnderWayMax, each way. */
   readonly callsMax?: number;
   /** Default limits.callBytesMax, each way. */
@@ -77,6 +80,7 @@ class LaneCalls implements CallLane {
   readonly #world: World;
   readonly #transport: Pick<Transport, "send" | "links">;
   readonly #nodeId: number;
+  readonly #log: PeerLog | undefined;
   readonly #callsMax: number;
   readonly #bytesMax: number;
   readonly #handlers = new Map<string, CallHandler>();
@@ -96,6 +100,7 @@ class LaneCalls implements CallLane {
     this.#world = options.world;
     this.#transport = options.transport;
     this.#nodeId = options.nodeId;
+    this.#log = options.log;
     this.#callsMax = options.callsMax ?? limits.callsUnderWayMax;
     this.#bytesMax = options.bytesMax ?? limits.callBytesMax;
     this.#nextId = randomStart(options.world);
@@ -266,7 +271,7 @@ class LaneCalls implements CallLane {
     if (call === undefined || call.to !== from) return;
     // One copy for both: what is decoded refers to the bytes that it was decoded from.
     const owned = new Uint8Array(body);
-    const head = decodeHead(owned.subarray(0, headLength));
+    const head = unpackFromPeer(owned.subarray(0, headLength));
     if (head.ok) call.resolve({ head: head.value, body: owned.subarray(headLength) });
     else call.reject(new Fault("corrupt_message", unreadable(call), { sideEffects: "unknown" }));
   }
@@ -285,7 +290,7 @@ class LaneCalls implements CallLane {
       this.#incoming.size >= this.#callsMax || this.#incomingBytes + body.length > this.#bytesMax;
     if (full) return this.#refuse(packet, id, new Fault("overloaded", busy(this.#nodeId, verb)));
     const owned = new Uint8Array(body);
-    const head = decodeHead(owned.subarray(0, headLength));
+    const head = unpackFromPeer(owned.subarray(0, headLength));
     if (handler === undefined || !head.ok)
       return this.#refuse(packet, id, new Fault("invalid_request", unknown(this.#nodeId, verb)));
     const call: Incoming = { from, id, bytes: body.length, controller: new AbortController() };
@@ -306,11 +311,22 @@ class LaneCalls implements CallLane {
     );
     this.#incoming.delete(keyOf(call.from, call.id));
     this.#incomingBytes -= call.bytes;
-    answer();
+    try {
+      answer();
+    } catch (thrown) {
+      // The answer's head cannot be packed.
+      this.#sendFault(call.from, call.id, thrown);
+    }
   }
 
   #answer({ from, id }: Incoming, { head, body = [], release }: CallResult): void {
-    const headBytes = encodeHead(head);
+    let headBytes: Uint8Array;
+    try {
+      headBytes = encodeHead(head);
+    } catch (thrown) {
+      release?.();
+      throw thrown;
+    }
     const bytes = headBytes.length + bytesOf(body);
     if (bytes > limits.packetBodyBytesMax) {
       release?.();
@@ -330,6 +346,8 @@ class LaneCalls implements CallLane {
   }
 
   #sendFault(to: number, id: number, thrown: unknown): void {
+    if (!(thrown instanceof Fault))
+      this.#log?.write("error", "A call failed", { from: to, cause: thrown });
     const message: CallMessage = { kind: "fault", id, verb: "", headLength: 0 };
     if (!this.#send(to, message, [encodeFault(refusalOf(thrown))])) this.#untold.add(to);
   }

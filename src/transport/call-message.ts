@@ -6,9 +6,9 @@
 // Promise: decode(encode(x)) equals x; what cannot be read is null, or a fault that says so, never a throw.
 
 import { pack } from "msgpackr/pack";
-import { unpack } from "msgpackr/unpack";
 
 import { codes, Fault, type Refusal } from "../errors.ts";
+import { unpackFromPeer } from "./message-pack.ts";
 
 export const callKinds = ["question", "answer", "fault", "cancel", "lost"] as const;
 
@@ -27,7 +27,7 @@ export function encodeCallMessage({ kind, id, verb, headLength }: CallMessage): 
 }
 
 export function decodeCallMessage(bytes: Uint8Array): CallMessage | null {
-  const read = decodeHead(bytes);
+  const read = unpackFromPeer(bytes);
   if (!read.ok || !Array.isArray(read.value)) return null;
   const [number, id, verb, headLength] = read.value as unknown[];
   const kind = callKinds[number as number] as CallMessage["kind"] | undefined;
@@ -38,17 +38,6 @@ export function decodeCallMessage(bytes: Uint8Array): CallMessage | null {
 
 export function encodeHead(head: unknown): Uint8Array {
   return pack(head);
-}
-
-/** What a peer sent; its shape is the reader's to check. */
-export function decodeHead(
-  bytes: Uint8Array,
-): { readonly ok: true; readonly value: unknown } | { readonly ok: false } {
-  try {
-    return { ok: true, value: unpack(bytes) as unknown };
-  } catch {
-    return { ok: false };
-  }
 }
 
 export function encodeFault({ code, detail, sideEffects, members = {} }: Refusal): Uint8Array {
@@ -63,7 +52,7 @@ export function decodeFault(bytes: Uint8Array): Fault {
 
 /** Null when the bytes are no fault. */
 export function readFault(bytes: Uint8Array): Fault | null {
-  const read = decodeHead(bytes);
+  const read = unpackFromPeer(bytes);
   if (!read.ok || !Array.isArray(read.value)) return null;
   const [code, detail, sideEffects, members] = read.value as unknown[];
   if (typeof code !== "string" || !Object.hasOwn(codes, code) || typeof detail !== "string")

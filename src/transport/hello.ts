@@ -11,7 +11,7 @@
 import { createHash } from "node:crypto";
 import { pack } from "msgpackr/pack";
 import { crc32c } from "../bytes/crc32c.ts";
-import { decodeHead } from "./call-message.ts";
+import { unpackFromPeer } from "./message-pack.ts";
 import type { Proof } from "./peer-auth.ts";
 
 export const helloVersion = 1;
@@ -112,7 +112,7 @@ export function decodeProof(text: string): Proof {
 
 function listIn(bytes: Uint8Array): readonly unknown[] {
   // A copy, because what is read refers to the bytes and is kept.
-  const read = decodeHead(new Uint8Array(bytes));
+  const read = unpackFromPeer(new Uint8Array(bytes));
   return read.ok && Array.isArray(read.value) ? (read.value as unknown[]) : [];
 }
 

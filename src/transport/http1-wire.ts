@@ -9,7 +9,7 @@ import { Agent as HttpAgent, type ClientRequest, request as httpRequest } from "
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { Fault } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { decodeHead } from "./call-message.ts";
+import { unpackFromPeer } from "./message-pack.ts";
 import { faultIn } from "./greeting.ts";
 import { bytesOf } from "./packet.ts";
 import {
@@ -71,7 +71,7 @@ export class Http1Wire implements PeerWire {
   /** Bytes of the lane that the peer has taken. */
   async #batch(lane: Lane, headers: Headers, parts: readonly Uint8Array[]): Promise<number> {
     const answer = await this.#post(`/peer/v1/batches/${lane}`, headers, parts);
-    const read = decodeHead(answer.body);
+    const read = unpackFromPeer(answer.body);
     if (answer.status !== 200 || !read.ok || typeof read.value !== "number")
       throw answeredFault(this.#target, answer);
     return read.value;

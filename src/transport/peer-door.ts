@@ -7,7 +7,8 @@
 import { codes, type Refusal, refuse, refusalOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { World } from "../world.ts";
-import { decodeHead, encodeFault, encodeHead } from "./call-message.ts";
+import { encodeFault, encodeHead } from "./call-message.ts";
+import { unpackFromPeer } from "./message-pack.ts";
 import {
   decodeHello,
   decodeProof,
@@ -191,7 +192,7 @@ export class PeerDoor {
     const refused = this.#unproven(request, session, `join ${sha256(bytes)}`);
     this.#sessions.delete(request.headers.get(sessionHeader) ?? "");
     if (refused !== null) return problem(refused);
-    const asked = decodeHead(bytes);
+    const asked = unpackFromPeer(bytes);
     if (!asked.ok) return problem(refuse("invalid_request", "Cannot join: MessagePack is wanted"));
     return onJoin(asked.value).then(
       (answer) => octets(encodeHead(answer)),

@@ -5,6 +5,7 @@ import { type CallLane, type CallsOptions, createCalls } from "../../src/transpo
 import { decodeCallMessage, encodeCallMessage } from "../../src/transport/call-message.ts";
 import type { CallAnswer, IncomingCall } from "../../src/transport/calls.ts";
 import { MemoryNetwork } from "../../src/transport/memory-network.ts";
+import type { PeerLog } from "../../src/transport/peer-log.ts";
 import { settle, VirtualWorld } from "../broker/virtual-world.ts";
 
 interface Setup {
@@ -95,7 +96,11 @@ describe("calls", () => {
   });
 
   test("a fault keeps code, detail, side effects and members; any other error is told as such", async () => {
-    const { a, b } = await pair();
+    const logged: unknown[] = [];
+    const log = {
+      write: (...[, , fields]: Parameters<PeerLog["write"]>) => void logged.push(fields?.["cause"]),
+    };
+    const { a, b } = await pair({ log });
     b.serve("fault", () =>
       Promise.reject(
         new Fault("not_leader_or_follower", "Ask node 3", {
@@ -117,6 +122,14 @@ describe("calls", () => {
     const bug = await a.call(ask("bug")).catch((fault: unknown) => fault as Fault);
     expect(bug).toMatchObject({ code: "unknown_server_error" });
     expect((bug as Fault).message).not.toContain("secret");
+    expect(logged).toEqual([new Error("secret")]);
+    b.serve("unpackable", () => {
+      const head = Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i]));
+      return Promise.resolve({ head });
+    });
+    expect(await outcome(a.call(ask("unpackable")))).toBe(
+      "unknown_server_error, side effects unknown",
+    );
     expect(await outcome(a.call(ask("nothing")))).toBe("invalid_request, side effects none");
   });
 
