@@ -33,7 +33,7 @@ async function oneBehind(cacheBytesMax: number) {
   await write(cluster, leader, 0, 50);
   await cluster.heard(words(0, 50));
   cluster.node(3).crash();
-  for (let from = 50; from < 500; from += 50) await write(cluster, leader, from, 50);
+  for (let from = 50; from < 300; from += 50) await write(cluster, leader, from, 50);
   return { cluster, leader };
 }
 
@@ -45,9 +45,9 @@ describe("a follower that is behind", () => {
     test(`catches up from the ${what}`, async () => {
       const { cluster, leader } = await oneBehind(bytes);
       await cluster.node(3).start();
-      await cluster.heard(words(0, 500));
+      await cluster.heard(words(0, 300));
       const { replica } = cluster.on(3);
-      expect(replica.highWatermark).toBe(offset(500));
+      expect(replica.highWatermark).toBe(offset(300));
       expect(replica).toMatchObject({ lastIndex: cluster.on(leader.nodeId).replica.lastIndex });
       await cluster.world.run(500);
       if (bytes === 0) for (const { slabs } of cluster.nodes) expect(slabs.bytesInUse).toBe(0);
@@ -61,22 +61,22 @@ describe("a follower that is behind", () => {
     const prevTerm = leader.journal.term(replica.number, logIndex(index - 1))!;
     const start = { index, prevTerm, offset: offset(replica.highWatermark - 99) };
     expect(await cluster.world.until(replica.advanceLogStart(start))).toEqual({ ok: true });
-    await write(cluster, leader, 500, 20);
+    await write(cluster, leader, 300, 20);
     await cluster.node(3).start();
-    await cluster.heard(words(0, 520));
+    await cluster.heard(words(0, 320));
     const late = cluster.on(3);
     expect(late.machine.restores).toBeGreaterThan(0);
     await cluster.eventually("the log start", () => late.replica.logStart.index === index);
     expect(late.replica.logStart).toEqual(start);
-    await cluster.eventually("the end", () => late.replica.highWatermark === offset(520));
+    await cluster.eventually("the end", () => late.replica.highWatermark === offset(320));
     const state = cluster.node(3).journal.state(late.replica.number);
-    expect(state).toMatchObject({ logStart: start, nextOffset: 520 });
+    expect(state).toMatchObject({ logStart: start, nextOffset: 320 });
     // It is a full member: with it alone as second voter the group goes on, also after a restart.
     cluster.node(leader.nodeId === 2 ? 1 : 2).crash();
-    await write(cluster, leader, 520, 5);
+    await write(cluster, leader, 320, 5);
     cluster.node(3).crash();
     await cluster.node(3).start();
-    await cluster.heard(words(0, 525), [leader, cluster.node(3)]);
+    await cluster.heard(words(0, 325), [leader, cluster.node(3)]);
   });
 
   test("is given the snapshot again when the connection breaks under it", async () => {
@@ -91,7 +91,7 @@ describe("a follower that is behind", () => {
       cluster.network.breakLane(leader.nodeId, 3, "bulk");
       await cluster.world.run(7);
     }
-    await cluster.heard(words(0, 500));
+    await cluster.heard(words(0, 300));
   });
 
   test("is given the snapshot again when its disk did not take it", async () => {
@@ -103,27 +103,28 @@ describe("a follower that is behind", () => {
     await cluster.world.until(replica.advanceLogStart(start));
     await cluster.node(3).start();
     const late = cluster.on(3);
-    const { enqueue } = cluster.node(3).journal;
+    const { journal } = cluster.node(3);
+    const enqueue = journal.enqueue.bind(journal);
     let failures = 0;
-    cluster.node(3).journal.enqueue = function (write) {
+    journal.enqueue = (write) => {
       if (write.reset !== undefined && failures < 2) {
         failures += 1;
         return Promise.reject(new Fault("storage_full", "Full", { sideEffects: "unknown" }));
       }
-      return enqueue.call(this, write);
+      return enqueue(write);
     };
     await cluster.eventually("two failures", () => failures === 2);
     expect(late.replica.commitIndex).toBeLessThan(index - 1);
-    await cluster.heard(words(0, 500));
+    await cluster.heard(words(0, 300));
     await cluster.eventually("the log start", () => late.replica.logStart.index === index);
   });
 
   test("crashes after a snapshot was installed and before the entries came, and is no lost tail", async () => {
     const { cluster, leader } = await oneBehind(0);
     const { replica } = cluster.on(leader.nodeId);
-    const index = logIndex(replica.commitIndex - 400);
+    const index = logIndex(replica.commitIndex - 200);
     const prevTerm = leader.journal.term(replica.number, logIndex(index - 1))!;
-    const start = { index, prevTerm, offset: offset(replica.highWatermark - 399) };
+    const start = { index, prevTerm, offset: offset(replica.highWatermark - 199) };
     await cluster.world.until(replica.advanceLogStart(start));
     await cluster.node(3).start();
     const { journal } = cluster.node(3);
@@ -136,6 +137,6 @@ describe("a follower that is behind", () => {
     await cluster.node(3).start();
     expect(cluster.on(3).replica.damaged).toBe(false);
     cluster.network.heal();
-    await cluster.heard(words(0, 500));
+    await cluster.heard(words(0, 300));
   });
 });
