@@ -1,8 +1,9 @@
 // MessagePack from another machine: read only after a look at its lengths.
 //
-// Why: a decoder makes room for what a length says before it sees that nothing follows. Five bytes that announce an array
-// of 10^7 items take 80 MB of a Deno process, and a hello is read before anybody has proved anything. Promise: what is
-// read takes room in proportion to its own bytes; what cannot be read is told, never thrown.
+// Why: a decoder makes room for what a length says before it sees that nothing follows, and a hello is read before anybody
+// has proved anything. What that costs is the engine's affair: arrays of 10^7 announced items, 200 deep, cost neither Bun
+// 1.4 nor Deno 2.9 any memory to speak of, and 55 ms at most; we do not want to depend on it. Promise: what is read takes
+// room in proportion to its own bytes; what cannot be read is told, never thrown.
 
 import { unpack } from "msgpackr/unpack";
 
