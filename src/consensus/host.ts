@@ -29,11 +29,13 @@ import { decodeMessage } from "./message-codec.ts";
 import type { Payload } from "./payload.ts";
 import { unfitWords } from "./node-health.ts";
 import { Outbox } from "./outbox.ts";
+import { packetKinds } from "./packet-kinds.ts";
 import { committedIn } from "./positions.ts";
 import { lostTail } from "./replica-faults.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { InPacket, Lane, Transport } from "../transport/transport.ts";
 import type { Birth, Replica, ReplicaHost, StateMachine } from "./replica.ts";
+import { SnapshotParts } from "./snapshot-parts.ts";
 import { SnapshotSchedule } from "./snapshot-schedule.ts";
 import { Vigil } from "./vigil.ts";
 import { decodeWelcome, isWelcome } from "./welcome.ts";
@@ -89,6 +91,8 @@ export class Host implements ReplicaHost {
   #saving = false;
   #closing: Promise<void> | null = null;
   readonly #slabs: SlabPool | null;
+  /** Snapshots of leaders that arrive in parts. */
+  readonly #parts: SnapshotParts;
   readonly #onWanted: (groupId: string, incarnation: number) => void;
   readonly #early = new EarlyVotes();
   /** When the owner was last told of a group that is wanted here. */
@@ -143,6 +147,7 @@ export class Host implements ReplicaHost {
       "A host with a transport needs slabs for what arrives",
     );
     this.#slabs = options.slabs ?? null;
+    this.#parts = new SnapshotParts(nodeId);
     this.#onWanted = options.onWanted ?? (() => undefined);
     for (const state of journal.replicas()) {
       this.#numbers.set(state.groupId, state.replica);
@@ -213,7 +218,11 @@ export class Host implements ReplicaHost {
       return;
     }
     const { nodeId } = this.#context;
-    const decoded = decodeMessage(packet, { nodeId, slabs: this.#slabs });
+    if (packet.head[0] === packetKinds.snapshotPart) {
+      if (this.#parts.take(packet) !== null) this.#counters.packetsRefused += 1;
+      return;
+    }
+    const decoded = decodeMessage(packet, { nodeId, slabs: this.#slabs, parts: this.#parts });
     if (!decoded.ok) {
       this.#counters.packetsRefused += 1;
       return;
@@ -236,10 +245,12 @@ export class Host implements ReplicaHost {
 
   onBroken(nodeId: number, lane: Lane): void {
     if (lane === "append" || lane === "bulk") this.#unreachable(nodeId);
+    if (lane === "bulk") this.#parts.forget(nodeId);
   }
 
   onDown(nodeId: number): void {
     this.#unreachable(nodeId);
+    this.#parts.forget(nodeId);
     this.#context.vigil?.onDown(nodeId);
   }
 

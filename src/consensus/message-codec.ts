@@ -2,7 +2,7 @@
 //
 //   head   | packet kind | type | fields u16 | from | to | fields that are not 0 ... | group id: length, ASCII |
 //          and for MsgApp      | entries | first offset | columns' bytes |
-//          and for MsgSnap     | description's bytes |
+//          and for MsgSnap     | description's bytes | data's bytes, with those that came ahead (snapshot-parts.ts) |
 //   body   MsgApp: columns of the entries (entry-columns.ts), then their batches back to back
 //          MsgSnap: index, term and members of the snapshot, then its data
 //
@@ -30,6 +30,7 @@ import { packetKinds } from "./packet-kinds.ts";
 import { malformed, refusePacket, type PacketRefusal } from "./packet-refusal.ts";
 import type { Payload } from "./payload.ts";
 import { describeSnapshot, readSnapshot } from "./snapshot-columns.ts";
+import { restOf, type SnapshotParts } from "./snapshot-parts.ts";
 
 export interface DecodedMessage {
   readonly ok: true;
@@ -91,7 +92,7 @@ const headBytesMax = 4 + 15 * 10 + 1 + groupIdCharsMax;
 const scratch = new Uint8Array(headBytesMax);
 let end = 0;
 
-/** The packet of a message. Its entries' batches are retained until release(); an entry without payload, or one that
+/** The packet of a message; a large snapshot's parts go ahead of it (snapshot-parts.ts). Its entries' batches are retained until release(); an entry without payload, or one that
  *  does not follow the entry before, is a bug. Cost: O(entries), two small allocations and no copy of a batch. */
 export function encodeMessage(groupId: string, message: Message<Payload>): OutPacket {
   writeFields(message);
@@ -114,12 +115,14 @@ export function encodeMessage(groupId: string, message: Message<Payload>): OutPa
 export interface DecodeContext {
   readonly nodeId: number;
   readonly slabs: SlabPool;
+  /** Data of snapshots that went ahead; left out: one that needs any is refused. */
+  readonly parts?: SnapshotParts;
 }
 
 /** Reads a packet; head and body are borrowed for the call. Cost: O(entries), one copy of each batch. */
 export function decodeMessage(
   { from, head, body }: Pick<InPacket, "from" | "head" | "body">,
-  { nodeId, slabs }: DecodeContext,
+  { nodeId, slabs, parts }: DecodeContext,
 ): DecodedMessage | PacketRefusal {
   if (head[0] !== packetKinds.message) {
     return refusePacket("version", `layout ${packetKinds.message} is wanted, got ${head[0]}`);
@@ -138,7 +141,7 @@ export function decodeMessage(
   }
   const groupId = readGroupId(reader);
   if (groupId === null) return malformed("group id");
-  if (type === "MsgSnap") return readSnapMessage({ groupId, message, reader, body });
+  if (type === "MsgSnap") return readSnapMessage({ groupId, message, reader, body }, parts);
   if (type === "MsgApp") return readAppMessage({ groupId, message, reader, body }, slabs);
   if (reader.at !== head.length || body.length > 0) return malformed("end");
   return { ok: true, groupId, message, nextOffset: null };
@@ -175,22 +178,27 @@ function readAppMessage(parts: Parts, slabs: SlabPool): DecodedMessage | PacketR
   return { ok: true, groupId, message, nextOffset: offset(firstOffset) };
 }
 
-function readSnapMessage({
-  groupId,
-  message,
-  reader,
-  body,
-}: Parts): DecodedMessage | PacketRefusal {
+function readSnapMessage(
+  { groupId, message, reader, body }: Parts,
+  parts: SnapshotParts | undefined,
+): DecodedMessage | PacketRefusal {
   const bytes = reader.varlong();
+  const total = reader.varlong();
   if (reader.failed || reader.at !== reader.end || bytes < 0 || bytes > body.length) {
     return malformed("snapshot");
   }
-  const snapshot = readSnapshot(body.subarray(0, bytes), body.slice(bytes));
+  const snapshot = readSnapshot(body.subarray(0, bytes));
   if (!("index" in snapshot)) return snapshot;
   if (snapshot.term > message.term) {
     return refusePacket("order", `a term up to ${message.term} is wanted, got ${snapshot.term}`);
   }
-  message.snapshot = snapshot;
+  const rest = body.subarray(bytes);
+  const { from, to } = message;
+  const key = { groupId, from, to, index: snapshot.index };
+  const data =
+    total === rest.length ? rest.slice() : (parts?.complete(key, { rest, total }) ?? null);
+  if (data === null) return refusePacket("order", `${total} bytes of data are not all here`);
+  message.snapshot = { ...snapshot, data };
   return { ok: true, groupId, message, nextOffset: null };
 }
 
@@ -200,7 +208,9 @@ function snapshotPacket(snapshot: Snapshot | null): OutPacket {
   assert(data instanceof Uint8Array, "A snapshot's data must be bytes to travel");
   const description = describeSnapshot(snapshot);
   put(description.length);
-  return { head: scratch.slice(0, end), body: [description, data] };
+  put(data.length);
+  const rest = data.subarray(restOf(data));
+  return { head: scratch.slice(0, end), body: [description, rest] };
 }
 
 function put(value: number): void {

@@ -12,6 +12,7 @@ import type { Lane, OutPacket, Transport } from "../transport/transport.ts";
 import type { CatchUp } from "./catch-up.ts";
 import { nodeOf } from "./identity.ts";
 import { encodeMessage } from "./message-codec.ts";
+import { encodeParts } from "./snapshot-parts.ts";
 import type { Payload } from "./payload.ts";
 import { encodeWelcome, type Welcome } from "./welcome.ts";
 
@@ -43,8 +44,14 @@ export class Outbox {
 
   /** A snapshot: `onGone` is called once, when its bytes have left or never will, perhaps within this call. */
   sendSnapshot(groupId: string, message: Message<Payload>, onGone: () => void): boolean {
+    const node = nodeOf(message.to);
+    for (const part of partsOf(groupId, message)) {
+      if (this.#send(node, "bulk", part)) continue;
+      onGone();
+      return false;
+    }
     const packet = { ...encodeMessage(groupId, message), release: onGone };
-    return this.#send(nodeOf(message.to), "bulk", packet);
+    return this.#send(node, "bulk", packet);
   }
 
   #counted(node: number, packet: OutPacket): OutPacket {
@@ -66,6 +73,11 @@ export class Outbox {
     else this.counters.dropped += 1;
     return left;
   }
+}
+
+function partsOf(groupId: string, { from, to, snapshot }: Message<Payload>): OutPacket[] {
+  if (snapshot === null || !(snapshot.data instanceof Uint8Array)) return [];
+  return encodeParts({ groupId, from, to, index: snapshot.index }, snapshot.data);
 }
 
 function laneOf({ type }: Message<Payload>, catchingUp: boolean): Lane {

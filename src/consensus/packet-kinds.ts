@@ -11,4 +11,6 @@ export const packetKinds = {
   page: 4,
   /** welcome.ts: who takes part in a group, for a replica that joins. */
   welcome: 5,
+  /** snapshot-parts.ts: data of a snapshot that is too large for one packet. */
+  snapshotPart: 6,
 } as const;

@@ -29,8 +29,8 @@ export function describeSnapshot({ index, term, confState }: Omit<Snapshot, "dat
   return bytes.slice(0, end);
 }
 
-/** The snapshot around `data`, which it takes over. */
-export function readSnapshot(description: Uint8Array, data: Uint8Array): Snapshot | PacketRefusal {
+/** All but the data. */
+export function readSnapshot(description: Uint8Array): Omit<Snapshot, "data"> | PacketRefusal {
   const reader = new VarintReader(description);
   const index = reader.varlong();
   const term = reader.varlong();
@@ -46,7 +46,7 @@ export function readSnapshot(description: Uint8Array, data: Uint8Array): Snapsho
   const confState = { voters, votersOutgoing, learners, learnersNext, autoLeave: leaves === 1 };
   const fault = faultOf(confState);
   if (fault !== null) return refusePacket("members", fault);
-  return { index, term, confState, data };
+  return { index, term, confState };
 }
 
 /** A list that ascends; anything else fails the reader. */

@@ -96,11 +96,9 @@ export class TestNode {
         world,
         disk: this.disk,
         slabs: this.slabs,
-        fileBytesMax: 100_000,
-        fileRowsMax: 500,
+        ...this.#cluster.sizes,
         cacheBytesMax: this.#cluster.cacheBytesMax,
         freeBytesMin: 0,
-        snapshotChunkBytes: 1_024,
       }),
     );
     this.transport = network.transport(this.nodeId);
@@ -162,6 +160,8 @@ export class TestCluster {
   readonly network: MemoryNetwork;
   readonly nodes: TestNode[] = [];
   cacheBytesMax = 4_000_000;
+  /** Small, so that little data makes many files. */
+  sizes = { fileBytesMax: 100_000, fileRowsMax: 500, snapshotChunkBytes: 1_024 };
   readonly peers: { nodeId: number; host: string; port: number }[] = [];
 
   constructor(seed = 7) {
