@@ -21,6 +21,7 @@ import type { Served, ServeOptions } from "../../edge/serve.ts";
 import type { Door } from "../../edge/server/door.ts";
 import type { DoorLogLine } from "../../edge/server/services.ts";
 import type { Address } from "../address.ts";
+import { assert } from "../assert.ts";
 import type { Seat } from "../broker/create-broker.ts";
 import type { LocalBroker } from "../broker/local-broker.ts";
 import { createSlabPool } from "../bytes/slab-pool.ts";
@@ -172,10 +173,9 @@ interface Ground {
 async function openGround(parts: Parts, network: PeerNetwork | null): Promise<Ground> {
   const { options, opened, slabs, world, log, membership } = parts;
   const { identity } = membership;
-  const { disk, dir } = opened;
+  const { disk } = opened;
   // Before the journal: certificates that cannot be used end the start here.
-  const peers =
-    network === null ? null : await PeerSide.create({ world, log, identity, network, dir });
+  const peers = network === null ? null : await openPeers(parts, network);
   const { openJournal } = await import("../journal/open-journal.ts");
   const durability = options.durability ?? "full";
   const opening = openJournal({ world, disk, slabs, durability });
@@ -216,6 +216,10 @@ async function openBroker(parts: Parts, ground: Ground, begun: Begun): Promise<L
       onChange: (listener) => void broker.controller.onChange(listener),
       leaderKnown: () => broker.controller.leaderId !== 0,
       join: (request) => broker.join(request as JoinRequest),
+      moved: ({ moved: { nodeId, version, http = null, peer, region = null } }) => {
+        const told = { version, http, peer: { host: peer.host, port: peer.port }, region };
+        return broker.controller.submit({ kind: "registerNode", nodeId, ...told });
+      },
       wanted: (groupId, incarnation) => broker.wanted(groupId, incarnation),
     });
     return broker;
@@ -226,16 +230,28 @@ async function openBroker(parts: Parts, ground: Ground, begun: Begun): Promise<L
   }
 }
 
+async function openPeers(
+  { options, opened: { dir }, world, log, membership: { identity } }: Parts,
+  network: PeerNetwork,
+): Promise<PeerSide> {
+  const { peer = null, http, version } = options;
+  const { nodeId, clusterId } = identity;
+  assert(peer !== null && clusterId !== null, "A member has a peer port and a cluster");
+  const news = { moved: { nodeId, clusterId, version, ...placeOf(peer, http) } };
+  return await PeerSide.create({ world, log, identity, network, news, dir });
+}
+
 /** What the node's row in the cluster says; a node that is alone tells nothing. */
 function toldOf({ options: { peer, http }, membership: { identity } }: Parts) {
   if (peer === undefined || peer === null) return {};
-  const { listen, advertisePeer, region } = peer;
-  const told = {
-    http: httpOf(peer, http),
-    peer: advertisePeer ?? { host: listen.host, port: listen.port },
-    region,
-  };
+  const told = placeOf(peer, http);
   return { told, ...(identity.clusterId === null ? {} : { clusterId: identity.clusterId }) };
+}
+
+function placeOf(peer: PeerOptions, http: Address) {
+  const { listen, advertisePeer, region } = peer;
+  const { host, port } = advertisePeer ?? listen;
+  return { http: httpOf(peer, http), peer: { host, port }, region };
 }
 
 /** The replica of the controller's group is born once: by joining, or, with no voter but itself, by the first node. */

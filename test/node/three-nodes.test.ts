@@ -10,6 +10,7 @@ import {
   until,
   type ClusterMember,
 } from "./cluster-processes.ts";
+import { freePort } from "../../src/node/free-port.ts";
 import { startNodeProcess } from "../durability/node-process.ts";
 
 const main = join(import.meta.dir, "../../src/main.ts");
@@ -160,6 +161,26 @@ describe("three nodes", () => {
     await cluster.restart(second);
     expect(await write(first, "after")).toBe("after");
     await allHave([first, second], ["before", "after"]);
+  }, 90_000);
+
+  test("find a node again that comes back at another address", async () => {
+    await using cluster = await threeNodes();
+    const [first, second, moved] = cluster.members;
+    await write(first, "before");
+    await moved.process.stop();
+    await write(second, "meanwhile");
+    const elsewhere = `127.0.0.1:${await freePort("127.0.0.1")}`;
+    await cluster.restart(moved, "--peer", elsewhere);
+    await until("the others to know", async () => {
+      const { nodes } = await json(`${first.url}/v1/cluster`);
+      return nodes.some((node) => (node as { peer?: string }).peer === elsewhere);
+    });
+    await allHave(cluster.members, ["before", "meanwhile"]);
+    // The address is remembered by those who were away as well.
+    await second.process.stop();
+    await cluster.restart(second);
+    expect(await write(moved, "through it")).toBe("through it");
+    await allHave(cluster.members, ["before", "meanwhile", "through it"]);
   }, 90_000);
 
   test("replace a node that is lost for good; it learns that it was removed", async () => {
