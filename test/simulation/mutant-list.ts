@@ -78,12 +78,6 @@ export const coreMutants: readonly Mutant[] = [
     replace: "  void [appendAsLeader, ownEntry];",
   },
   {
-    id: "follower commits what the leader says, beyond what matches",
-    file: log,
-    find: "this.commitTo(Math.min(leaderCommit, last));",
-    replace: "this.commitTo(Math.min(leaderCommit, this.lastIndex()));",
-  },
-  {
     id: "heartbeat commits beyond the match",
     file: "raft/sending.ts",
     find: "message.commit = Math.min(progress.match, core.log.committed);",
@@ -106,18 +100,6 @@ export const coreMutants: readonly Mutant[] = [
     file: log,
     find: "if (!this.matches(previous.index, previous.term)) return null;",
     replace: "if (previous.index > this.lastIndex()) return null;",
-  },
-  {
-    id: "acknowledges its whole log, not what matches",
-    file: log,
-    find: "    return last;\n  }\n\n  #firstMissing",
-    replace: "    return this.lastIndex();\n  }\n\n  #firstMissing",
-  },
-  {
-    id: "old append is answered with the whole log",
-    file: replication,
-    find: "    response.index = log.committed;\n    core.send(response);\n    return;",
-    replace: "    response.index = log.lastIndex();\n    core.send(response);\n    return;",
   },
   {
     id: "votes for a shorter log",

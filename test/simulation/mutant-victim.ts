@@ -15,8 +15,8 @@ export interface Verdict {
 }
 
 const events = 2_000;
-/** Many short lives find more than a few long ones. */
-const loadMs = 5_000;
+/** Many short lives under light load find more than a few long ones. */
+const life = { loadMs: 5_000, restMsMax: 100 };
 const [raftSeeds, clusterSeeds] = process.argv.slice(2).map(Number);
 let escaped: unknown = null;
 process.on("unhandledRejection", (error) => (escaped ??= error));
@@ -35,7 +35,7 @@ function raftVerdict(): Verdict | null {
 async function clusterVerdict(): Promise<Verdict | null> {
   for (let seed = 1; seed <= clusterSeeds; seed += 1) {
     try {
-      simulateCluster({ seed, loadMs });
+      simulateCluster({ seed, ...life });
       await new Promise((resolve) => setImmediate(resolve));
       if (escaped !== null) throw escaped;
     } catch (error) {

@@ -1,4 +1,4 @@
-// bun run test/simulation/mutants.ts [--only TEXT] [--raft-seeds N] [--cluster-seeds N] [--jobs N]
+// bun run test/simulation/mutants.ts [--only TEXT] [--skip N] [--raft-seeds N] [--cluster-seeds N] [--jobs N]
 //
 // Plants each mutant alone and lets the simulators find it; prints the table, and ends with 1 when one survives.
 
@@ -10,6 +10,8 @@ import type { Verdict } from "./mutant-victim.ts";
 const { values } = parseArgs({
   options: {
     only: { type: "string", default: "" },
+    /** Leave out so many at the front. */
+    skip: { type: "string", default: "0" },
     "raft-seeds": { type: "string", default: "300" },
     "cluster-seeds": { type: "string", default: "120" },
     jobs: { type: "string", default: "2" },
@@ -43,7 +45,7 @@ async function judge(mutant: Mutant): Promise<Verdict> {
   throw new Error(`"${mutant.id}" could not run: ${err.slice(0, 500)}`);
 }
 
-const chosen = mutants.filter(({ id }) => id.includes(values.only));
+const chosen = mutants.filter(({ id }) => id.includes(values.only)).slice(Number(values.skip));
 const survivors: string[] = [];
 const worst = { raft: 0, cluster: 0, nobody: 0 };
 console.log("mutant | file | killed by | seeds needed\n--- | --- | --- | ---");

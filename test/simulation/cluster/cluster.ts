@@ -48,6 +48,8 @@ export interface ClusterOptions {
   readonly loadMs?: number;
   /** In place of those that the seed enables. */
   readonly faults?: readonly FaultKind[];
+  /** Longest rest of a client between two operations; left out: as the seed says. */
+  readonly restMsMax?: number;
   readonly onTrace?: (line: string) => void;
 }
 
@@ -81,11 +83,12 @@ export class Cluster {
   #nextNode = 1;
 
   constructor(options: ClusterOptions) {
-    const { seed, loadMs, faults, onTrace } = options;
+    const { seed, loadMs, faults, restMsMax, onTrace } = options;
     this.scenario = scenarioOf({
       seed,
       ...(loadMs && { loadMs }),
       ...(faults && { only: faults }),
+      ...(restMsMax && { restMsMax }),
     });
     this.#onTrace = onTrace;
     const world = new ProcessWorld(this.time, this.#stream("network"));

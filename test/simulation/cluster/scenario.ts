@@ -63,6 +63,7 @@ export function scenarioOf(options: {
   readonly seed: number;
   readonly loadMs?: number;
   readonly only?: readonly FaultKind[];
+  readonly restMsMax?: number;
 }): Scenario {
   const { seed, only } = options;
   const draw = new Stream(seed, "scenario");
@@ -74,7 +75,7 @@ export function scenarioOf(options: {
     (kind) => nodes >= 3 || !needThree.has(kind),
   );
   const slow = draw.chance(0.2);
-  return {
+  const scenario: Scenario = {
     seed,
     nodes,
     groups: draw.between(1, 3),
@@ -90,4 +91,5 @@ export function scenarioOf(options: {
     faults: possible,
     faultEveryMs: draw.pick([150, 400, 400, 1_000]),
   };
+  return options.restMsMax === undefined ? scenario : { ...scenario, restMsMax: options.restMsMax };
 }
