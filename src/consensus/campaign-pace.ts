@@ -4,7 +4,7 @@
 // After a node died, thousands of replicas on each of the others have no leader at the same moment. If all campaigned at
 // once they would stall the loop, and if both that are left of a group did so within a round trip and a flush they would
 // split their votes and wait for an election timeout: with a random wait alone 334 groups took 3.1 s to be led again,
-// with an order 0.5 s. The order is the same on every node, as far as they agree on who lives, and turns from group to
+// with an order 1.1 s. The order is the same on every node, as far as they agree on who lives, and turns from group to
 // group, so that leaderships spread over those that are left. Promise: each is handed out once, in order of its time (to 10 ms); add and cancel
 // are O(1), due() is O(handed out). Left to others: whether a campaign is still wanted then.
 
