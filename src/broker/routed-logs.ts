@@ -274,7 +274,9 @@ export class RoutedLogs implements PartitionLogs {
       const before = asked.get(groupId) ?? new Set();
       if (node === null || node === this.#parts.nodeId || before.has(node)) continue;
       asked.set(groupId, before.add(node));
-      byNode.set(node, [...(byNode.get(node) ?? []), groupId]);
+      const groups = byNode.get(node);
+      if (groups === undefined) byNode.set(node, [groupId]);
+      else groups.push(groupId);
     }
     const elsewhere = new Map<string, number>();
     const rounds = [...byNode].flatMap(([to, groups]) =>

@@ -169,6 +169,27 @@ describe("a node that does not lead", () => {
     expect(new Set(ids).size).toBe(4);
   });
 
+  test("wakes those who follow a topic, with a replica of it and without, until they leave", async () => {
+    const { topic, elsewhere, led } = await topicOf();
+    for (const broker of elsewhere) {
+      // A tail reads once, and then waits to be woken.
+      await run(broker.fetch(fetchOf(topic, at(0, 0))));
+      let wakes = 0;
+      const leave = broker.subscribe(topic, () => (wakes += 1));
+      const watched = broker.metrics()["partitions_watched"];
+      expect(watched).toBe(broker === elsewhere[0] ? 0 : 1);
+      must((await run(led.produce(produce(topic, batchOf("a")))))[0]);
+      await cluster.eventually("a wake", () => wakes > 0);
+      leave();
+      expect(broker.metrics()["partitions_watched"]).toBe(0);
+      await cluster.world.run(100);
+      const before = wakes;
+      must((await run(led.produce(produce(topic, batchOf("b")))))[0]);
+      await cluster.world.run(1_000);
+      expect(wakes).toBe(before);
+    }
+  });
+
   test("says that an offset is beyond the log only when the leader says so", async () => {
     const { topic, followed, led } = await topicOf();
     must((await run(led.produce(produce(topic, batchOf("a")))))[0]);
