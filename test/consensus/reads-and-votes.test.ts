@@ -2,6 +2,9 @@
 
 import { describe, expect, test } from "bun:test";
 
+import type { Fault } from "../../src/errors.ts";
+import { entryKinds } from "../../src/journal/journal.ts";
+import { logIndex } from "../../src/quantities.ts";
 import { TestCluster } from "./cluster.ts";
 
 const words = (from: number, count: number) =>
@@ -65,6 +68,44 @@ describe("a vote", () => {
     expect(told).toEqual([leader.nodeId]);
   });
 });
+
+describe("a row that is damaged while its replica leads", () => {
+  test("takes the replica out as soon as a read meets it; another one leads", async () => {
+    const cluster = new TestCluster();
+    cluster.cacheBytesMax = 0;
+    await cluster.add(3);
+    cluster.group("g");
+    cluster.wake();
+    const leader = await cluster.leader();
+    await cluster.say(leader, words(0, 20));
+    const { replica } = cluster.on(leader.nodeId);
+    const wordRows = [...leader.disk.platter].flatMap(([file, { kind, ...stored }]) => {
+      const rows = "rows" in stored ? stored.rows : stored.commits.flat();
+      return rows
+        .filter((row) => row.kind === entryKinds.command)
+        .map(({ lsn }) => ({ file, lsn, kind }));
+    });
+    const { file, lsn } = wordRows.at(-1)!;
+    expect(leader.disk.flip(file, lsn)).toBe(true);
+    const from = { index: replica.commitIndex };
+    const endIndex = logIndex(replica.commitIndex + 1);
+    const request = { replica: replica.number, from, endIndex, maxBytes: 1, dataOnly: false };
+    const read = Promise.resolve(leader.journal.read(request));
+    expect(await cluster.world.until(read.catch((fault: Fault) => fault.code))).toBe(
+      "storage_damaged",
+    );
+    await cluster.eventually("the leader to take no part", () => replica.damaged);
+    expect(replica).toMatchObject({ ready: false, role: { leader: false } });
+    const next = await cluster.eventually("another leader", () =>
+      cluster.nodes.find((node) => node !== leader && cluster.on(node.nodeId).replica.ready),
+    );
+    await cluster.say(next, ["on"]);
+    expect(await cluster.world.until(replica.leader(5_000))).toBe(next.nodeId);
+    expect(await outcomeOf(replica.lead())).toMatchObject({ code: "storage_damaged" });
+  });
+});
+
+const outcomeOf = (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
 
 describe("a group at rest", () => {
   test("tells a follower that crashed what is committed, though nothing is appended", async () => {
