@@ -65,6 +65,10 @@ export class ControllerRoute {
     seat.calls.serve(verb, (call) => this.#serve(call));
   }
 
+  reaches(nodeId: number): boolean {
+    return this.#seat.reachable(nodeId);
+  }
+
   /** Settles when the command is applied here. Never rejects. */
   submit(command: Command): Promise<Applied> {
     return this.#send(command, (told, timeoutMs) =>

@@ -125,6 +125,14 @@ export class Controller implements StateMachine {
     return this.#leader().role.leaderId;
   }
 
+  /** The controller's leader is known and can be asked. */
+  get reachesLeader(): boolean {
+    const { leaderId } = this;
+    if (leaderId === 0) return false;
+    const here = leaderId === this.#leader().identity.nodeId;
+    return here || this.#route?.reaches(leaderId) === true;
+  }
+
   get replica(): Replica {
     return this.#leader();
   }

@@ -5,7 +5,7 @@
 //   nodes that others know         while its own metadata does not name them: it may be behind, and then the leader may be
 //                                  a node that joined meanwhile, to which nobody here could answer
 //
-// Promise: told at once and after each change; who knows no leader of the controller asks one of those that it reaches
+// Promise: told at once and after each change; who does not reach the controller's leader asks one of those that it reaches
 // for theirs, again and again, until it does; bounded. Left to others: the connections (transport), whether a node may
 // connect (a removed one may not).
 
@@ -20,7 +20,7 @@ import type { NodeState } from "./node-registry.ts";
 /** Longer than the reconciler waits before it leaves a removed node out of the controller's group. */
 const lingerMs = 5_000;
 const verb = "cluster-peers";
-/** How often a node that knows no leader asks another one. */
+/** How often a node that reaches no leader asks another one. */
 const askMs = 1_000;
 
 export interface PeerListParts {
@@ -30,7 +30,7 @@ export interface PeerListParts {
   readonly state: () => ClusterState;
   /** Hears of every change from now on. */
   readonly onChange: (listener: (change: Change) => void) => void;
-  /** Whether a leader of the controller is known here. */
+  /** Whether the controller's leader is known, and reached from here. */
   readonly leaderKnown: () => boolean;
   /** Node ids that packets reach now. */
   readonly connected: () => readonly number[];

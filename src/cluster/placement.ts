@@ -44,7 +44,7 @@ export interface PlacementWish {
 /** Assignments of new partitions, the preferred leader first, every replica in its first incarnation.
  *  Cost: partitions x factor x nodes. */
 export function place(state: ClusterState, wish: PlacementWish): readonly Assignment[] {
-  const ground = new Ground(state, wish.avoid);
+  const ground = new Ground(state, { silent: wish.avoid });
   assert(ground.size > 0, "A cluster without nodes has no place for partitions");
   return Array.from({ length: wish.partitions }, () => {
     const nodes = ground.spread([], wish.factor);
@@ -54,20 +54,29 @@ export function place(state: ClusterState, wish: PlacementWish): readonly Assign
   });
 }
 
+/** Nodes that are not heard of. */
+export interface Silence {
+  /** Now: they get nothing that would wait for them. */
+  readonly silent?: ReadonlySet<number> | undefined;
+  /** For long, and silent too: they are counted on for nothing. */
+  readonly down?: ReadonlySet<number>;
+}
+
+const nobody: ReadonlySet<number> = new Set();
+
 export interface TopicReassignments {
   readonly topicId: string;
   readonly changes: readonly ReassignedPartition[];
 }
 
 /** What has to move because nodes joined, drain or were removed: at most `limit` partitions, one row a topic. Empty when
- *  all is as it should be. Nodes that are `silent` get nothing that could wait for them. Cost: the partitions, and
- *  factor x nodes for each that moves. */
+ *  all is as it should be. Cost: the partitions, and factor x nodes for each that moves. */
 export function reassignments(
   state: ClusterState,
   limit: number,
-  silent?: ReadonlySet<number>,
+  silence: Silence = {},
 ): readonly TopicReassignments[] {
-  const ground = new Ground(state, silent);
+  const ground = new Ground(state, silence);
   const plan: TopicReassignments[] = [];
   let left = limit;
   for (const name of state.names) {
@@ -114,13 +123,15 @@ function topicChanges(topic: TopicState, ground: Ground, limit: number): Reassig
 class Ground {
   readonly #state: ClusterState;
   readonly #nodes: ReadonlyMap<number, NodeState>;
-  readonly #avoid: ReadonlySet<number>;
+  readonly #silent: ReadonlySet<number>;
+  readonly #down: ReadonlySet<number>;
   readonly #loads = new Map<number, NodeLoad>();
 
-  constructor(state: ClusterState, avoid: ReadonlySet<number> = new Set()) {
+  constructor(state: ClusterState, { silent = nobody, down = nobody }: Silence) {
     this.#state = state;
+    this.#down = down;
     this.#nodes = new Map(placeableNodes(state).map((node) => [node.nodeId, node]));
-    this.#avoid = avoid;
+    this.#silent = silent;
     for (const nodeId of this.#nodes.keys()) this.#loads.set(nodeId, state.load(nodeId));
   }
 
@@ -129,23 +140,28 @@ class Ground {
   }
 
   /** Nodes of a partition from now on; null: they stay. */
-  reassigned(nodes: readonly number[], wanted: number): readonly number[] | null {
+  reassigned(nodes: readonly number[], factor: number): readonly number[] | null {
     const staying = nodes.filter((nodeId) => this.#nodes.has(nodeId));
+    const leaves = staying.length < nodes.length;
+    const up = this.#countWith(staying, this.#silent);
     // A node that is silent has no part in raising a factor: the others would wait for it.
-    const within = staying.length === nodes.length ? this.#upWith(nodes) : this.size;
-    if (staying.length === nodes.length && nodes.length >= Math.min(wanted, within)) return null;
+    const within = leaves ? this.#countWith(staying, this.#down) : up;
+    const wanted = Math.min(factor, within);
+    if (!leaves && nodes.length >= wanted) return null;
+    // It will be up soon, or down for good.
+    if (leaves && up < wanted) return null;
     // Nobody is left who has the data: it would begin anew, empty, under the same name.
     if (!nodes.some((nodeId) => this.#state.nodes.has(nodeId))) return null;
     this.#give(nodes, -1);
-    const after = this.leaderFirst(this.spread(staying, Math.min(wanted, within)));
+    const after = this.leaderFirst(this.spread(staying, wanted));
     this.take(after);
     return after;
   }
 
-  /** How many nodes are these or up. */
-  #upWith(nodes: readonly number[]): number {
-    const up = [...this.#nodes.keys()].filter((nodeId) => !this.#avoid.has(nodeId));
-    return new Set([...nodes, ...up]).size;
+  /** How many nodes are these, or none of the others. */
+  #countWith(nodes: readonly number[], others: ReadonlySet<number>): number {
+    const rest = [...this.#nodes.keys()].filter((nodeId) => !others.has(nodeId));
+    return new Set([...nodes, ...rest]).size;
   }
 
   /** `kept` and the best others, `wanted` in all where there are so many. */
@@ -159,7 +175,7 @@ class Ground {
   leaderFirst(nodes: readonly number[]): readonly number[] {
     if (nodes.length < 2) return nodes;
     const weight = (nodeId: number): readonly number[] => [
-      Number(this.#avoid.has(nodeId)),
+      Number(this.#silent.has(nodeId)),
       this.#loads.get(nodeId)?.leads ?? 0,
       nodes.indexOf(nodeId),
     ];
@@ -181,7 +197,7 @@ class Ground {
       const { replicas, leads } = this.#loads.get(nodeId)!;
       // The first one shall lead; whoever leads much follows rather.
       const leading = chosen.length === 0 ? leads : -leads;
-      return [Number(this.#avoid.has(nodeId)), neighbours, replicas, leading, nodeId];
+      return [Number(this.#silent.has(nodeId)), neighbours, replicas, leading, nodeId];
     });
   }
 

@@ -96,11 +96,12 @@ export class Planner {
     const { state } = controller;
     const leader = controller.replica.identity.nodeId;
     const silent = new Set(this.#silentSince.keys());
-    const voters = votersPlan(state, { down: this.#down(), silent, leader });
+    const down = this.#down();
+    const voters = votersPlan(state, { down, silent, leader });
     if (voters !== null)
       return { kind: "setControllerVoters", voters, expected: state.controllerVoters };
     const room = unsettledMax - state.unsettled;
-    const [moves] = room > 0 ? reassignments(state, room, silent) : [];
+    const [moves] = room > 0 ? reassignments(state, room, { silent, down }) : [];
     if (moves !== undefined) return { kind: "assignReplicas", ...moves };
     const nodeId = this.#emptied(state);
     return nodeId === null ? null : { kind: "removeNode", nodeId };

@@ -214,7 +214,7 @@ async function openBroker(parts: Parts, ground: Ground, begun: Begun): Promise<L
     peers?.follow({
       state: () => broker.controller.state,
       onChange: (listener) => void broker.controller.onChange(listener),
-      leaderKnown: () => broker.controller.leaderId !== 0,
+      leaderKnown: () => broker.controller.reachesLeader,
       join: (request) => broker.join(request as JoinRequest),
       moved: ({ moved: { nodeId, version, http = null, peer, region = null } }) => {
         const told = { version, http, peer: { host: peer.host, port: peer.port }, region };

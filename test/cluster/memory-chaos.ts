@@ -29,6 +29,7 @@ class Storm {
   readonly #cluster: MemoryCluster;
   /** Words by group, in the order in which they were committed. */
   readonly #said = new Map<string, string[]>();
+  #mayDamage = true;
   #topics = 0;
   #words = 0;
 
@@ -235,7 +236,7 @@ class Storm {
   async #damage(): Promise<void> {
     const cluster = this.#cluster;
     const all = [...cluster.nodes.values()].every((node) => node.alive || node.removed);
-    if (!all || this.#restless() !== null) return;
+    if (!all || !this.#mayDamage || this.#restless() !== null) return;
     const groupId = this.#pick(["controller", ...this.#said.keys()])!;
     const leader = cluster.leaderOf(groupId);
     const members = leader?.life.host.replica(groupId)?.members.voters ?? [];
@@ -244,7 +245,18 @@ class Storm {
     if (node === undefined || members.length < 3) return;
     const damaged = node.crashAndDamage(groupId);
     this.story.push(`crash ${node.nodeId}, damage ${groupId}: ${damaged}`);
+    // A second one before the first is repaired would be one too many: two of three would be gone.
+    this.#mayDamage = !damaged;
     await this.#restart();
+    const others = () => this.#members().find((one) => one !== node) ?? null;
+    const replaced = () =>
+      others() !== null && incarnationIn(others()!, groupId, node) !== victim!.incarnation;
+    await cluster
+      .eventually("its repair", () => node.alive && replaced())
+      .then(
+        () => (this.#mayDamage = true),
+        () => this.story.push("not repaired yet"),
+      );
   }
 
   async #cutOneWay(): Promise<void> {
@@ -267,6 +279,14 @@ class Storm {
 
 function sameStates(nodes: readonly MemoryNode[]): boolean {
   return new Set(nodes.map(({ stateBytes }) => stateBytes)).size === 1;
+}
+
+/** Which incarnation of the node's replica the other one's metadata wants; null: none. */
+function incarnationIn({ state }: MemoryNode, groupId: string, { nodeId }: MemoryNode) {
+  if (groupId === "controller") return state.nodes.get(nodeId)?.controllerIncarnation ?? null;
+  const [topicId, partition] = groupId.split("/");
+  const assigned = state.topicById(topicId)?.assignments[Number(partition)] ?? [];
+  return assigned.find((replica) => replica.nodeId === nodeId)?.incarnation ?? null;
 }
 
 function assignedTo(node: MemoryNode, groupId: string): boolean {

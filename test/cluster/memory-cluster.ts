@@ -142,7 +142,7 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
       onChange: (listener) => void controller.onChange(listener),
       nodeId,
       calls,
-      leaderKnown: () => controller.leaderId !== 0,
+      leaderKnown: () => controller.reachesLeader,
       connected: () => transport.links().flatMap((link) => (link.connected ? [link.nodeId] : [])),
       known: [],
       set: (list) => {

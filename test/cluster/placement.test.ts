@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { ClusterState } from "../../src/cluster/cluster-state.ts";
 import type { Command } from "../../src/cluster/commands.ts";
-import { place, reassignments, soleHoldings } from "../../src/cluster/placement.ts";
+import { place, reassignments, soleHoldings, type Silence } from "../../src/cluster/placement.ts";
 import { votersPlan, votersWanted } from "../../src/cluster/voters.ts";
 import { clusterOf, do_, id, join } from "./states.ts";
 
@@ -51,9 +51,9 @@ describe("place()", () => {
 });
 
 /** Does the whole plan, as the planner does, and confirms nothing. */
-function carryOut(state: ClusterState, silent?: ReadonlySet<number>): number {
+function carryOut(state: ClusterState, silence?: Silence): number {
   let steps = 0;
-  for (const { topicId, changes } of reassignments(state, 1_000, silent)) {
+  for (const { topicId, changes } of reassignments(state, 1_000, silence)) {
     do_(state, { kind: "assignReplicas", topicId, changes });
     steps += changes.length;
   }
@@ -130,19 +130,23 @@ test("a partition whose every holder was removed stays as it is: nobody has its 
   expect(carryOut(state)).toBe(0);
 });
 
-test("a factor is raised by nodes that are up, and what leaves a node waits for none", () => {
+test("a factor is raised by nodes that are up; what leaves a node waits for others a while", () => {
   const state = clusterOf([null]);
   create(state, 1, 1, null);
   join(state, 2);
   join(state, 3);
   const silent = new Set([3]);
-  const nodes = () =>
-    reassignments(state, 9, silent).flatMap((one) => one.changes.map((c) => c.nodes));
-  expect(nodes().map((one) => one.toSorted((a, b) => a - b))).toEqual([[1, 2]]);
-  carryOut(state, silent);
-  expect(nodes()).toEqual([]);
+  const plan = (silence: Silence) =>
+    reassignments(state, 9, silence).flatMap(({ changes }) =>
+      changes.map(({ nodes }) => nodes.toSorted((a, b) => a - b).join(" ")),
+    );
+  expect(plan({ silent })).toEqual(["1 2"]);
+  carryOut(state, { silent });
+  expect(plan({ silent })).toEqual([]);
   do_(state, { kind: "drainNode", nodeId: 2 });
-  expect(nodes().map((one) => one.toSorted((a, b) => a - b))).toEqual([[1, 3]]);
+  expect(plan({})).toEqual(["1 3"]);
+  expect(plan({ silent })).toEqual([]);
+  expect(plan({ silent, down: silent })).toEqual(["1"]);
 });
 
 test("a plan holds no more partitions than asked for", () => {
