@@ -7,17 +7,22 @@
 // Promise: at most readsMax reads are under way on this node, of 1 MiB each (one entry, should it be larger), and none for
 // a node toward which bytesMax wait in the bulk lane; so catching up takes a bounded amount of memory and of the
 // connection, however many replicas are behind. A page that nobody fetched, because the core changed its mind, is given
-// back. A read that fails is told too: the core asks again with the next sign of life. Left to others: the bulk lane.
+// back. A read that fails is told too, after a while: the core asks again then, and not at once for ever. Left to others: the
+// bulk lane.
 
 import type { Journal, ReadResult } from "../journal/journal.ts";
 import { logIndex, type ReplicaNumber } from "../quantities.ts";
+import type { World } from "../world.ts";
 import { nodeOf } from "./identity.ts";
+import type { ReplicaContext } from "./replica-context.ts";
 
 /** Disk reads for followers at a time: a few overlap reading with sending, more would only take memory. */
 const readsMax = 4;
 const pageBytesMax = 1024 * 1024;
 /** Toward one node, read or waiting in the lane: enough to fill a connection of 1 Gbit/s and 30 ms. */
 const bytesMax = 4 * pageBytesMax;
+/** A disk that does not give a page now is asked again after this time. */
+const retryMs = 200;
 
 export interface EntriesWanted {
   readonly replica: ReplicaNumber;
@@ -98,15 +103,20 @@ interface Fetched {
 export class CatchUpReads {
   readonly #catchUp: CatchUp;
   readonly #journal: Journal;
+  readonly #world: World;
   /** A page for this follower is here, or the attempt is over. Called outside of any call of the core. */
   readonly #onFetched: (to: number) => void;
   /** By follower. */
   readonly #fetched = new Map<number, Fetched>();
   #ended = false;
 
-  constructor(catchUp: CatchUp, journal: Journal, onFetched: (to: number) => void) {
+  constructor(
+    { catchUp, journal, world }: Pick<ReplicaContext, "catchUp" | "journal" | "world">,
+    onFetched: (to: number) => void,
+  ) {
     this.#catchUp = catchUp;
     this.#journal = journal;
+    this.#world = world;
     this.#onFetched = onFetched;
   }
 
@@ -145,10 +155,14 @@ export class CatchUpReads {
       page?.release();
       return;
     }
-    if (page !== null) {
-      this.#fetched.get(wanted.to)?.page.release();
-      this.#fetched.set(wanted.to, { lo: wanted.lo, page });
+    if (page === null) {
+      this.#world.setTimer(retryMs, () => {
+        if (!this.#ended) this.#onFetched(wanted.to);
+      });
+      return;
     }
+    this.#fetched.get(wanted.to)?.page.release();
+    this.#fetched.set(wanted.to, { lo: wanted.lo, page });
     this.#onFetched(wanted.to);
   }
 }

@@ -193,7 +193,7 @@ export class CoreDriver {
 
   #launch(recovered: RecoveredEntries): CoreRun {
     const { context, number, groupId, raftId, log, onStarted, changed } = this.#parts;
-    const { journal, catchUp, world } = context;
+    const { journal, world } = context;
     const { positions, configurations, hardState } = log;
     const first = recovered.get(positions.commitIndex + 1);
     if (first !== undefined) positions.atLeast(offset(first.baseOffset));
@@ -207,9 +207,7 @@ export class CoreDriver {
       recovered,
       hardState: { ...hardState, commit: positions.commitIndex },
       confState: configurations.state,
-      reads: new CatchUpReads(catchUp, journal, (to) =>
-        this.inTurn(({ node }) => node.entriesFetched(to)),
-      ),
+      reads: new CatchUpReads(context, (to) => this.inTurn(({ node }) => node.entriesFetched(to))),
       received: context.received,
       snapshot: () => this.#takeSnapshot(),
       ownData: (entry) => this.#ownData(entry),

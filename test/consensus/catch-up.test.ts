@@ -68,7 +68,10 @@ async function tenEntries() {
   }));
   await world.until(journal.enqueue({ replica, entries }));
   const fetched: number[] = [];
-  const reads = new CatchUpReads(new CatchUp(), journal, (to) => void fetched.push(to));
+  const reads = new CatchUpReads(
+    { catchUp: new CatchUp(), journal, world },
+    (to) => void fetched.push(to),
+  );
   const wanted = (lo: number, to = 7) => ({ replica, lo, end: 11, maxBytes: mebibyte, to });
   return { world, journal, reads, fetched, wanted };
 }
@@ -89,14 +92,16 @@ describe("CatchUpReads", () => {
     expect(journal.held).toBe(0);
   });
 
-  test("gives back a page when the core wants another one, and tells of a read that failed", async () => {
+  test("gives back a page when the core wants another one, and tells of a read that failed, after a while", async () => {
     const { world, journal, reads, fetched, wanted } = await tenEntries();
     reads.entries(wanted(3));
     await world.run(10);
     expect(reads.entries(wanted(1))).toBe("unavailable");
     expect(journal.held).toBe(0);
     journal.damaged.add(1);
-    await world.run(10);
+    await world.run(100);
+    expect(fetched).toEqual([7]);
+    await world.run(200);
     expect(fetched).toEqual([7, 7]);
     reads.end();
     expect(journal.held).toBe(0);
