@@ -1,42 +1,100 @@
-// Certificates for tests: made once a run by openssl, in a temporary folder that the run's end removes.
+// Certificates for tests and benches, made here: X.509 is written by hand, so that no program beside the runtime is needed.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import type { PeerTls } from "../../src/transport/peer-auth.ts";
 
 const made = new Map<string, PeerTls>();
 
-/** A node's key and certificate for 127.0.0.1, issued by an authority of that name. The same each time in one run. */
+/** A node's key and certificate for 127.0.0.1 and localhost, valid for some days, issued by an authority of that name. The
+ *  same each time in one process. */
 export function tlsOf(authority: string): PeerTls {
   const known = made.get(authority);
   if (known !== undefined) return known;
-  const folder = mkdtempSync(join(tmpdir(), "rivulet-tls-"));
-  try {
-    const tls = make(folder, authority);
-    made.set(authority, tls);
-    return tls;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const ca = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const node = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const issuer = { name: `authority ${authority}`, key: ca.privateKey };
+  const tls: PeerTls = {
+    cert: certificate({
+      subject: "node",
+      publicKey: node.publicKey,
+      issuer,
+      extensions: nodeNames,
+    }),
+    key: node.privateKey.export({ type: "pkcs8", format: "pem" }),
+    ca: certificate({
+      subject: issuer.name,
+      publicKey: ca.publicKey,
+      issuer,
+      extensions: isAuthority,
+    }),
+  };
+  made.set(authority, tls);
+  return tls;
 }
 
-function make(folder: string, authority: string): PeerTls {
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  openssl(folder, [
-    "req -x509 -keyout ca.key -out ca.crt -days 30".split(" "),
-    key,
-    ["-subj", `/CN=authority ${authority}`, "-addext", "basicConstraints=critical,CA:TRUE"],
-  ]);
-  openssl(folder, ["req -keyout node.key -out node.csr".split(" "), key, ["-subj", "/CN=node"]]);
-  writeFileSync(join(folder, "names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
-  const sign = "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30";
-  openssl(folder, [sign.split(" "), "-extfile names -out node.crt".split(" ")]);
-  const read = (file: string): string => readFileSync(join(folder, file), "utf8");
-  return { cert: read("node.crt"), key: read("node.key"), ca: read("ca.crt") };
-}
+// DER: type, length, content.
 
-function openssl(folder: string, args: readonly (readonly string[])[]): void {
-  const ran = Bun.spawnSync(["openssl", ...args.flat()], { cwd: folder, stderr: "pipe" });
-  if (ran.exitCode !== 0) throw new Error(`openssl failed: ${ran.stderr.toString()}`);
+const der = (type: number, ...parts: readonly Uint8Array[]): Buffer => {
+  const content = Buffer.concat(parts);
+  const { length } = content;
+  // The shortest form of a length is the only right one.
+  const long = length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255];
+  return Buffer.concat([Buffer.from([type, ...(length < 128 ? [length] : long)]), content]);
+};
+
+const sequence = (...parts: readonly Uint8Array[]): Buffer => der(0x30, ...parts);
+const objectId = (hex: string): Buffer => der(0x06, Buffer.from(hex, "hex"));
+const bits = (bytes: Uint8Array): Buffer => der(0x03, Buffer.of(0), bytes);
+const truth = der(0x01, Buffer.of(255));
+
+const ecdsaWithSha256 = sequence(objectId("2a8648ce3d040302"));
+const commonName = objectId("550403");
+
+const nameOf = (text: string): Buffer =>
+  sequence(der(0x31, sequence(commonName, der(0x0c, Buffer.from(text)))));
+
+/** UTCTime: two digits each of year, month, day, hour, minute, second. */
+const timeOf = (ms: number): Buffer =>
+  der(0x17, Buffer.from(`${new Date(ms).toISOString().replaceAll(/[-:T]/g, "").slice(2, 14)}Z`));
+
+const extension = (id: string, ...rest: readonly Uint8Array[]): Buffer =>
+  sequence(objectId(id), ...rest);
+
+/** Basic constraints: an authority; key usage: signs certificates. Both critical. */
+const isAuthority = [
+  extension("551d13", truth, der(0x04, sequence(truth))),
+  extension("551d0f", truth, der(0x04, der(0x03, Buffer.of(1, 6)))),
+];
+
+/** Alternative names. */
+const nodeNames = [
+  extension(
+    "551d11",
+    der(0x04, sequence(der(0x82, Buffer.from("localhost")), der(0x87, Buffer.of(127, 0, 0, 1)))),
+  ),
+];
+
+function certificate(options: {
+  readonly subject: string;
+  readonly publicKey: KeyObject;
+  readonly issuer: { readonly name: string; readonly key: KeyObject };
+  readonly extensions: readonly Uint8Array[];
+}): string {
+  const { subject, publicKey, issuer, extensions } = options;
+  const day = 86_400_000;
+  const toBeSigned = sequence(
+    der(0xa0, der(0x02, Buffer.of(2))),
+    // A positive number of 16 bytes.
+    der(0x02, Buffer.of(1), randomBytes(15)),
+    ecdsaWithSha256,
+    nameOf(issuer.name),
+    sequence(timeOf(Date.now() - day), timeOf(Date.now() + 30 * day)),
+    nameOf(subject),
+    publicKey.export({ type: "spki", format: "der" }),
+    der(0xa3, sequence(...extensions)),
+  );
+  const signature = sign("sha256", toBeSigned, issuer.key);
+  const base64 = sequence(toBeSigned, ecdsaWithSha256, bits(signature)).toString("base64");
+  const lines = base64.match(/.{1,64}/g) ?? [];
+  return ["-----BEGIN CERTIFICATE-----", ...lines, "-----END CERTIFICATE-----", ""].join("\n");
 }
