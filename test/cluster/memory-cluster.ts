@@ -56,6 +56,7 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
   #calls: CallLane | null = null;
   #life: Life | null = null;
   #opening = new Map<string, Promise<Replica | null>>();
+  #removing = new Map<string, Promise<void>>();
 
   constructor(
     cluster: MemoryCluster,
@@ -245,10 +246,13 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
   }
   async remove(groupId: string): Promise<void> {
     this.machines.delete(groupId);
-    await this.#host?.remove(groupId);
+    const removing = this.#host?.remove(groupId) ?? Promise.resolve();
+    this.#removing.set(groupId, removing);
+    await removing.finally(() => this.#removing.delete(groupId));
   }
 
   async #open(groupId: string): Promise<Replica | null> {
+    await this.#removing.get(groupId);
     const host = this.#host;
     if (host === null || this.#life === null) return null;
     const machine = new Words();
