@@ -3,7 +3,10 @@
 //   used, no leader known    the first in the order of the voters that live at once, the second after a random 0-150 ms,
 //                            the third after 150 ms more; the order begins with the group's first voter, or, where that
 //                            one's node is gone, turns from group to group
+//   a quorum is heard again  as the vigil paces it, where no leader is known: nodes that started together would wait for
+//                            the core's timeout, because their first questions found nobody
 //   leader's node gone       as the vigil paces it (vigil.ts); when it is used meanwhile, the first does not wait
+//   election of another      not at all for a moment: that one is about to lead
 //   election lost            the core's own timeout
 //
 // Promise: no campaign of a node that should not lead, nor of one that hears no quorum of nodes; a campaign that is no
@@ -22,6 +25,9 @@ import { successorOf } from "./successor.ts";
 const delayMsMax = 150;
 /** At most so often for being used: elections that fail are repeated by the core's own timeout. */
 const pauseMs = 1_000;
+/** Whoever has reached a new term is its leader soon. Who campaigned within this time would take that one's votes away: a
+ *  handover with writers at the former leader, whom they made campaign, went back and forth for seconds. */
+const electingTicks = 5;
 
 export interface CampaignsParts {
   readonly context: ReplicaContext;
@@ -37,6 +43,8 @@ export class Campaigns {
   /** As soon as the core has started. */
   #wanted = false;
   #campaignedAt = -Infinity;
+  /** The election of this term is over: the core began with it, or its leader was known and is gone. */
+  #overTerm = 0;
   /** Its rank while the vigil lets it wait for its turn: whoever else campaigned meanwhile would split the votes. */
   #paced: number | null = null;
 
@@ -52,6 +60,7 @@ export class Campaigns {
   }
 
   onStarted(run: CoreRun): void {
+    this.#overTerm = run.node.core.term;
     if (this.#wanted) this.#ifLeaderless(run);
   }
 
@@ -62,19 +71,25 @@ export class Campaigns {
     if (run === null) return driver.startWanted ? this.#pace() : null;
     const { core } = run.node;
     if (core.role !== "follower") return null;
+    this.#overTerm = core.term;
     driver.guarded(() => run.node.forgetLeader());
     changed();
     return core.promotable() ? this.#pace() : null;
+  }
+
+  /** A node is heard again: the replica's rank where it knows no leader and hears a quorum now; null: nothing follows. */
+  nodeHeard(): number | null {
+    const { run } = this.#parts.driver;
+    if (run === null || !isAsking(run) || !run.node.core.promotable()) return null;
+    return this.#hearsQuorum(run) ? this.#pace() : null;
   }
 
   due(): void {
     const { driver, context } = this.#parts;
     this.#paced = null;
     const { run } = driver;
-    const { vigil, world } = context;
-    if (run === null || vigil === null || !isLeaderless(run)) return;
-    if (!hasQuorum(run.node, (nodeId) => vigil.live(nodeId))) return;
-    this.#campaignedAt = world.monotonic();
+    if (run === null || !isAsking(run) || !this.#hearsQuorum(run)) return;
+    this.#campaignedAt = context.world.monotonic();
     this.#campaign(run);
   }
 
@@ -88,6 +103,11 @@ export class Campaigns {
     driver.guarded(() => run.node.transferLeader(to));
     changed();
     return "offered";
+  }
+
+  #hearsQuorum({ node }: CoreRun): boolean {
+    const { vigil } = this.#parts.context;
+    return vigil !== null && hasQuorum(node, (nodeId) => vigil.live(nodeId));
   }
 
   #pace(): number | null {
@@ -141,10 +161,21 @@ export class Campaigns {
 
   #campaign(run: CoreRun): void {
     const { context, raftId, driver, configurations, changed } = this.#parts;
-    if (context.vigil?.fit === false && !configurations.isAlone(raftId)) return;
+    const mayNot = context.vigil?.fit === false || this.#isElecting(run);
+    if (mayNot && !configurations.isAlone(raftId)) return;
     driver.guarded(() => run.node.campaign());
     changed();
   }
+
+  /** Another replica reached this term a moment ago, and nobody has led in it yet. */
+  #isElecting({ node: { core } }: CoreRun): boolean {
+    return core.term !== this.#overTerm && core.electionElapsed < electingTicks;
+  }
+}
+
+/** It knows no leader, and has not raised its term: asking once more costs the others nothing. */
+function isAsking(run: CoreRun): boolean {
+  return isLeaderless(run) || run.node.core.role === "preCandidate";
 }
 
 function isLeaderless({ node }: CoreRun): boolean {
