@@ -24,6 +24,9 @@ export function checkHonest(nodes: Nodes, to: SimNode, message: Message<number>)
     throw new Error(`${from} granted ${message.to} its vote in ${term}: its disk does not say so`);
   }
   if (type !== "MsgAppResp") return;
+  if ((disk?.term ?? 0) < term) {
+    throw new Error(`${from} acknowledged ${index} in ${term}: its disk does not know that term`);
+  }
   if (index > sender.storage.lastIndex()) {
     throw new Error(`${from} acknowledged ${index} in ${term}: its disk does not have it`);
   }

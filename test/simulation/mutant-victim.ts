@@ -1,10 +1,11 @@
 // bun --preload ./mutant-loader.ts mutant-victim.ts RAFT_SEEDS CLUSTER_SEEDS      (MUTANT in the environment)
 //
-// Runs seeds, first of the core's own simulator, then of the cluster, until one fails; prints one line of JSON: which
+// Runs seeds, first of the core's own simulator, then of the cluster (the known ones first), until one fails; prints one line of JSON: which
 // simulator, how many seeds it took, which invariant.
 
 import { Simulation } from "../raft/simulation.ts";
 import { simulateCluster } from "./cluster/cluster.ts";
+import { knownSeeds } from "./cluster/known-seeds.ts";
 import { Violation } from "./cluster/violation.ts";
 
 export interface Verdict {
@@ -33,13 +34,17 @@ function raftVerdict(): Verdict | null {
 }
 
 async function clusterVerdict(): Promise<Verdict | null> {
-  for (let seed = 1; seed <= clusterSeeds; seed += 1) {
+  const lives = [
+    ...knownSeeds.map((seed) => ({ seed })),
+    ...Array.from({ length: clusterSeeds }, (_, i) => ({ seed: i + 1, ...life })),
+  ];
+  for (const [at, options] of lives.entries()) {
     try {
-      simulateCluster({ seed, ...life });
+      simulateCluster(options);
       await new Promise((resolve) => setImmediate(resolve));
       if (escaped !== null) throw escaped;
     } catch (error) {
-      return { killer: "cluster", seeds: seed, by: nameOf(error) };
+      return { killer: "cluster", seeds: at + 1, by: nameOf(error) };
     }
   }
   return null;
@@ -52,6 +57,7 @@ function nameOf(error: unknown): string {
   return String(cause).replaceAll(/\d+/g, "N").slice(0, 60);
 }
 
-const verdict = raftVerdict() ?? (await clusterVerdict()) ?? { killer: "nobody", seeds: 0, by: "" };
+const verdict: Verdict = raftVerdict() ??
+  (await clusterVerdict()) ?? { killer: "nobody", seeds: 0, by: "" };
 console.log(JSON.stringify(verdict));
 process.exit(0);

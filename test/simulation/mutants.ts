@@ -1,4 +1,4 @@
-// bun run test/simulation/mutants.ts [--only TEXT] [--skip N] [--raft-seeds N] [--cluster-seeds N] [--jobs N]
+// bun run test/simulation/mutants.ts [--only TEXT,TEXT] [--skip N] [--raft-seeds N] [--cluster-seeds N] [--jobs N]
 //
 // Plants each mutant alone and lets the simulators find it; prints the table, and ends with 1 when one survives.
 
@@ -12,7 +12,7 @@ const { values } = parseArgs({
     only: { type: "string", default: "" },
     /** Leave out so many at the front. */
     skip: { type: "string", default: "0" },
-    "raft-seeds": { type: "string", default: "300" },
+    "raft-seeds": { type: "string", default: "1000" },
     "cluster-seeds": { type: "string", default: "120" },
     jobs: { type: "string", default: "2" },
   },
@@ -45,7 +45,9 @@ async function judge(mutant: Mutant): Promise<Verdict> {
   throw new Error(`"${mutant.id}" could not run: ${err.slice(0, 500)}`);
 }
 
-const chosen = mutants.filter(({ id }) => id.includes(values.only)).slice(Number(values.skip));
+const texts = values.only.split(",");
+const named = mutants.filter(({ id }) => texts.some((text) => id.includes(text)));
+const chosen = named.slice(Number(values.skip));
 const survivors: string[] = [];
 const worst = { raft: 0, cluster: 0, nobody: 0 };
 console.log("mutant | file | killed by | seeds needed\n--- | --- | --- | ---");

@@ -82,7 +82,12 @@ export class GroupInvariants {
       const detail = `${disk.who} granted ${to} its vote in term ${term}; its disk says ${disk.vote} in ${disk.term}`;
       throw new Violation("honest answers", detail);
     }
-    if (type !== "MsgAppResp" || index <= disk.lastIndex || disk.term > term) return;
+    if (type !== "MsgAppResp" || disk.term > term) return;
+    if (disk.term < term) {
+      const detail = `${disk.who} acknowledged ${index} in term ${term}; its disk knows term ${disk.term}`;
+      throw new Violation("honest answers", detail);
+    }
+    if (index <= disk.lastIndex) return;
     const detail = `${disk.who} acknowledged ${index} in term ${term}; its disk ends at ${disk.lastIndex}`;
     throw new Violation("honest answers", detail);
   }

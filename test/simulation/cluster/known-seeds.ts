@@ -1,0 +1,18 @@
+// Seeds that failed once, and what was wrong then. They run in every test run, and first against every mutant.
+//
+// The course of a seed changes with the code, so that none of them proves for ever what it proved once; but each is a
+// world in which much happens.
+
+export const knownSeeds: readonly number[] = [
+  // A failed write was told before those behind it had settled; what they wrote was forgotten, a vote among it.
+  50,
+  59, 88, 249, 272,
+  // A snapshot was restored into a fold that held something already.
+  69, 141,
+  // A follower dropped the end of an append that began below its commit index, and nothing more came.
+  189,
+  // A proposal in the turn in which the core itself appended the end of a joint configuration.
+  741,
+  // A leader's write failed, and what was durable before it was replaced by another leader.
+  6106,
+];
