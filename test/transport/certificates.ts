@@ -32,6 +32,37 @@ export function tlsOf(authority: string): PeerTls {
   return tls;
 }
 
+/** A node's certificate that the authority did not issue itself, but a link between them: an authority of its own, or a
+ *  mere node that plays one. The link's certificate stands behind the node's. */
+export function chainedTls({ link }: { readonly link: "authority" | "node" }): PeerTls {
+  const [root, middle, node] = [0, 1, 2].map(() =>
+    generateKeyPairSync("ec", { namedCurve: "P-256" }),
+  );
+  const rootIssuer = { name: "root", key: root.privateKey };
+  const middleIssuer = { name: "link", key: middle.privateKey };
+  const names = { authority: isAuthority, node: nodeNames };
+  const own = { subject: "node", publicKey: node.publicKey, issuer: middleIssuer };
+  const chain = [
+    certificate({ ...own, extensions: nodeNames }),
+    certificate({
+      subject: "link",
+      publicKey: middle.publicKey,
+      issuer: rootIssuer,
+      extensions: names[link],
+    }),
+  ];
+  return {
+    cert: chain.join(""),
+    key: node.privateKey.export({ type: "pkcs8", format: "pem" }),
+    ca: certificate({
+      subject: "root",
+      publicKey: root.publicKey,
+      issuer: rootIssuer,
+      extensions: isAuthority,
+    }),
+  };
+}
+
 // DER: type, length, content.
 
 const der = (type: number, ...parts: readonly Uint8Array[]): Buffer => {

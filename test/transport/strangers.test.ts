@@ -22,9 +22,10 @@ import {
 import { PeerAuth } from "../../src/transport/peer-auth.ts";
 import { peerBindRefusal } from "../../src/transport/peer-security.ts";
 import type { PeerWire } from "../../src/transport/peer-wire.ts";
+import type { Lane } from "../../src/transport/transport.ts";
 import { systemWorld } from "../../src/world.ts";
 import { until } from "../broker/virtual-world.ts";
-import { tlsOf } from "./certificates.ts";
+import { chainedTls, tlsOf } from "./certificates.ts";
 import { addressed, connected, introduce, pattern } from "./conformance.ts";
 import { codeOf, type LoggedMember, startNode } from "./http2-nodes.ts";
 import { textPacket } from "./recorder.ts";
@@ -180,6 +181,18 @@ describe("a proof", () => {
       expect(cluster.check({ ...shown, ...part })?.code).toBe("peer_authentication_failed");
   });
 
+  test("holds through an authority between, and not through a node that plays one", () => {
+    for (const [link, detail] of [
+      ["authority", undefined],
+      ["node", expect.stringContaining("is of another authority")],
+    ] as const) {
+      const tls = chainedTls({ link });
+      const auth = new PeerAuth({ tls }, now);
+      const shown = { label, transcript, proof: auth.prove(label, transcript) };
+      expect(auth.check({ ...shown, certificate: tls.cert })?.detail).toEqual(detail);
+    }
+  });
+
   test("never holds the secret, and another secret is another proof", () => {
     const [one, two] = [secret, `${secret}!`].map((secret) => new PeerAuth({ secret }, now));
     const proof = one.prove(label, transcript);
@@ -280,26 +293,26 @@ describe("a peer port", () => {
     session.destroy();
   });
 
-  test("has one lane of a kind from each node: the newest", async () => {
-    const a = await node(1);
-    const first = await met(a);
-    const path = { ":method": "POST", ":path": "/peer/v1/lanes/append" };
-    const former = first.session.request({ ...path, ...first.headers("append") });
-    former.resume();
-    await new Promise((resolve) => former.once("response", resolve));
-    const ended = new Promise((resolve) => former.once("end", resolve));
-    const second = await met(a);
-    const newest = second.session.request({ ...path, ...second.headers("append") });
-    await new Promise((resolve) => newest.once("response", resolve));
-    await ended;
-    expect(a.transport.metrics()["lanes_inbound"]).toBe(1);
-    first.session.destroy();
-    second.session.destroy();
-  });
+  for (const [what, lane, bootId] of [
+    ["a lane that its node opens anew", "append", "x"],
+    ["every lane of a process that a newer one replaces", "control", "y"],
+  ] as const)
+    test(`ends ${what}`, async () => {
+      const a = await node(1);
+      const first = await met(a);
+      const former = await opened(first, "append");
+      const ended = new Promise((resolve) => former.once("end", resolve));
+      const second = await met(a, { bootId });
+      await opened(second, lane);
+      await ended;
+      expect(a.transport.metrics()["lanes_inbound"]).toBe(1);
+      first.session.destroy();
+      second.session.destroy();
+    });
 
   test("takes batches of a lane only with its proof, each of them", async () => {
     const a = await node(1, { secret });
-    const { session, headers } = await met(a, secret);
+    const { session, headers } = await met(a, { secret });
     const none = new Uint8Array(0);
     const batch = async (proof: Readonly<Record<string, string>>): Promise<number> =>
       (await post(session, "batches/append", proof, none)).status;
@@ -410,14 +423,20 @@ const openToAll = () =>
     log: { write: () => undefined },
   });
 
-/** A stranger's connection that has said hello as node 9, and what opens its lanes. */
+interface Stranger {
+  readonly session: ReturnType<typeof connect>;
+  /** What opens a lane. */
+  readonly headers: (label: string) => Readonly<Record<string, string>>;
+}
+
+/** A connection on which node 9 has said hello. */
 async function met(
   { transport }: LoggedMember,
-  secret: string | null = null,
-): Promise<{
-  session: ReturnType<typeof connect>;
-  headers: (label: string) => Readonly<Record<string, string>>;
-}> {
+  {
+    secret = null,
+    bootId = "x",
+  }: { readonly secret?: string | null; readonly bootId?: string } = {},
+): Promise<Stranger> {
   const auth = new PeerAuth({ secret }, () => 0);
   const session = connect(`http://127.0.0.1:${transport.address.port}`);
   const hello = {
@@ -425,7 +444,7 @@ async function met(
     clusterId: "c",
     from: 9,
     to: 1,
-    bootId: "x",
+    bootId,
     nonce: new Uint8Array(16),
     certificate: "",
   } as const;
@@ -439,6 +458,17 @@ async function met(
       "rivulet-proof": encodeProof(auth.prove(`caller ${label}`, transcript)),
     }),
   };
+}
+
+async function opened(
+  { session, headers }: Stranger,
+  lane: Lane,
+): Promise<ReturnType<typeof session.request>> {
+  const path = { ":method": "POST", ":path": `/peer/v1/lanes/${lane}` };
+  const stream = session.request({ ...path, ...headers(lane) });
+  stream.resume();
+  await new Promise((resolve) => stream.once("response", resolve));
+  return stream;
 }
 
 async function post(
