@@ -1,7 +1,7 @@
 // Writers and readers on every node, while nodes are killed, cut off and made to hand over; judged at the end.
 //
-//   writers   a record at a time, through any living node: without a key (sent once), with a key (sent until it is
-//             acknowledged), each value once in the world
+//   writers   a record at a time, through any living node, each value once in the world: plain (sent once), with a key
+//             or a producer's sequence (sent until it is acknowledged)
 //   readers   follow the log at one node, by its own replica; linearizable reads of what was just acknowledged
 //   nemesis   one fault at a time, a majority stays
 //
@@ -9,6 +9,9 @@
 // lost; nothing is there twice; what was refused without effects is not there; every reader saw the log's beginning; the
 // three copies are the same.
 
+import { privateSlice } from "../../src/bytes/slab-pool.ts";
+import { codes } from "../../src/errors.ts";
+import { batchBytes, buildBatch, type BatchProducer } from "../../src/records/batch-builder.ts";
 import { nextOffsetAt } from "../../src/records/batch-layout.ts";
 import { batchOf, valuesIn } from "./batches.ts";
 import { BrokerCluster, type BrokerNode } from "./broker-cluster.ts";
@@ -16,6 +19,17 @@ import { must } from "./harness.ts";
 
 const topic = "t";
 const partitions = 2;
+
+/** plain: sent once. keyed, sequenced: sent until acknowledged, with an idempotency key or a producer's sequence. */
+const writerKinds = ["plain", "keyed", "sequenced"] as const;
+
+function sequencedBatch(value: string, producer: BatchProducer) {
+  const bytes = new TextEncoder().encode(value);
+  const records = [{ key: null, value: bytes, headers: [], timestamp: 1_700_000_000_000 }];
+  const batch = new Uint8Array(batchBytes(records));
+  buildBatch(batch, records, { producer });
+  return privateSlice(batch);
+}
 
 interface Reader {
   readonly nodeId: number;
@@ -61,7 +75,7 @@ export class Nemesis {
   async #run(rounds: number): Promise<void> {
     const workers: Promise<void>[] = [];
     for (const nodeId of this.#nodeIds) {
-      workers.push(this.#write(nodeId, false), this.#write(nodeId, true));
+      workers.push(...writerKinds.map((kind) => this.#write(nodeId, kind)));
       const reader = { nodeId, partition: nodeId % partitions, seen: [] };
       this.readers.push(reader);
       workers.push(this.#follow(reader));
@@ -111,15 +125,20 @@ export class Nemesis {
     }
   }
 
-  async #write(id: number, isKeyed: boolean): Promise<void> {
+  async #write(id: number, kind: (typeof writerKinds)[number]): Promise<void> {
     const { world } = this.cluster;
-    const name = `${id}${isKeyed ? "k" : ""}`;
+    const producer = kind === "sequenced" ? await this.#producerId(id) : -1;
     for (let n = 0; !this.#isOver; n += 1) {
-      const value = `${name}/${n}`;
-      const partition = world.below(partitions);
-      const offset = isKeyed
-        ? await this.#appendKeyed(id, value, partition)
-        : await this.#append(id, value, partition);
+      const value = `${id}${kind}/${n}`;
+      // Sequences are counted for each partition: this writer keeps to one.
+      const partition = kind === "sequenced" ? id % partitions : world.below(partitions);
+      const offset =
+        kind === "plain"
+          ? await this.#append(id, value, partition)
+          : await this.#appendUntilDone(id, value, {
+              partition,
+              producer: { id: producer, epoch: 0, baseSequence: n },
+            });
       if (offset !== null && world.below(4) === 0) await this.#readBack(value, partition, offset);
       await this.#sleep(world.below(200));
     }
@@ -141,24 +160,42 @@ export class Nemesis {
     return null;
   }
 
-  /** Until it is acknowledged. */
-  async #appendKeyed(id: number, value: string, partition: number): Promise<number | null> {
+  async #producerId(id: number): Promise<number> {
+    for (let turn = 0; ; turn += 1) {
+      const node = this.#living(id + turn);
+      const given = await this.#whileAlive(node, node.broker.initProducerId());
+      if (given !== null && given.ok) return given.producerId;
+      await this.#sleep(50);
+    }
+  }
+
+  /** Until it is acknowledged; every try is told from a new append by its key, or by its producer's sequence. */
+  async #appendUntilDone(
+    id: number,
+    value: string,
+    { partition, producer }: { readonly partition: number; readonly producer: BatchProducer },
+  ): Promise<number | null> {
     const bodyHash = new Uint8Array(16).fill(value.length);
     const key = { principal: "", key: value, bodyHash, partitionCount: partitions };
     for (let turn = 0; ; turn += 1) {
       const node = this.#living(id + turn);
+      const batch = producer.id < 0 ? batchOf(value) : sequencedBatch(value, producer);
       const request = {
         topic,
         acks: "all",
         timeoutMs: 5_000,
-        appends: [{ partition, batch: batchOf(value) }],
+        appends: [{ partition, batch }],
         trusted: false,
-        idempotency: key,
+        ...(producer.id < 0 ? { idempotency: key } : {}),
       } as const;
       const [outcome] = (await this.#whileAlive(node, node.broker.produce(request))) ?? [];
       if (outcome !== undefined && outcome.ok) {
         this.acked.set(value, outcome.baseOffset);
         return outcome.baseOffset;
+      }
+      if (outcome !== undefined && !codes[outcome.code].retryable) {
+        this.#faults.push(`${value} was refused: ${outcome.code}: ${outcome.detail}`);
+        return null;
       }
       if (this.#isOver) {
         this.unknown.push(value);
