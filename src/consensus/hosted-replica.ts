@@ -6,10 +6,9 @@
 //                                          v  |
 //                                         cold                 damaged, with peers: no core, votes and leads never
 //
-// Promise: one step a turn of the host; what is acknowledged was durable before (the core's own acknowledgement follows
-// the fsync); after a failed flush the core is made anew from what the journal knows to be durable. A replica whose term
-// as leader is over tells at once that the fate of what it had proposed is not known.
-// Left to others: the turn itself (host.ts), the core's work (core-driver.ts), which nodes live (vigil.ts).
+// Promise: one step a turn of the host; what is acknowledged was durable before; after a failed flush the core is made
+// anew from what the journal knows to be durable; whose term as leader is over tells at once that the fate of what it had
+// proposed is not known. Left to others: the turn (host.ts), the core's work (core-driver.ts), which nodes live (vigil.ts).
 
 import type { Message } from "../../raft/types.ts";
 import { assert } from "../assert.ts";
@@ -347,8 +346,9 @@ export class HostedReplica implements Replica, VigilantReplica {
     return this.#campaigns.handOver(canLead);
   }
 
-  nodeChanged(): void {
+  nodeChanged(): number | null {
     if (this.#driver.run !== null && !this.#alone) this.#context.ticking(this);
+    return this.#campaigns.nodeHeard();
   }
 
   /** Stored data may have been found damaged since this was asked last. */

@@ -2,7 +2,8 @@
 //
 //   leader's node gone      --> each replica forgets its leader --(paced: campaign-pace.ts)--> campaigns
 //   leader told             --> the replica hears a heartbeat of that leader
-//   node heard or silent    --> replicas look whether time concerns them (pulse.ts)
+//   node heard or silent    --> replicas look whether time concerns them (pulse.ts); where one that was missing makes a
+//                               quorum and no leader is known: paced --> campaigns
 //   this node unfit         --> every leadership is offered to a fit node, again each beat, 256 a beat; no campaigns
 //
 // Promise: nothing here costs anything for a replica at rest; one timer while campaigns wait. Left to others: what a
@@ -32,8 +33,8 @@ export interface VigilantReplica {
   campaignDue(): void;
   /** Offers the leadership to a voter whose node can lead. "waits": an offer is under way, or nobody can lead. */
   handOver(canLead: (nodeId: number) => boolean): "offered" | "waits" | "leads not";
-  /** The node table changed. */
-  nodeChanged(nodeId: number): void;
+  /** The node table changed. Its rank where it wants to campaign now, as leaderGone() tells it; null: it does not. */
+  nodeChanged(nodeId: number): number | null;
 }
 
 export interface VigilOptions<R extends VigilantReplica> {
@@ -154,6 +155,18 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
     this.#planCampaigns();
   }
 
+  #onNode(nodeId: number): void {
+    const nowMs = this.#options.world.monotonic();
+    const ranks: (readonly [R, number])[] = [];
+    for (const replica of this.#options.all()) {
+      const rank = replica.nodeChanged(nodeId);
+      if (rank !== null) ranks.push([replica, rank]);
+    }
+    const among = ranks.length;
+    for (const [replica, rank] of ranks) this.#pace.add(replica, nowMs, { rank, among });
+    this.#planCampaigns();
+  }
+
   #planCampaigns(): void {
     const waitMs = this.#pace.waitMs(this.#options.world.monotonic());
     if (waitMs === null || this.#campaigns !== null || this.#stopped) return;
@@ -162,10 +175,6 @@ export class Vigil<R extends VigilantReplica> implements NodeTable {
       for (const replica of this.#pace.due(this.#options.world.monotonic())) replica.campaignDue();
       this.#planCampaigns();
     });
-  }
-
-  #onNode(nodeId: number): void {
-    for (const replica of this.#options.all()) replica.nodeChanged(nodeId);
   }
 
   #onFitness(reason: UnfitReason | null): void {

@@ -17,6 +17,8 @@ class Told implements VigilantReplica {
   /** It leads, and a transfer takes until the next beat. */
   leads = false;
   gone = true;
+  /** It knows no leader, and hears a quorum. */
+  leaderless = false;
   rank = 0;
 
   constructor(world: VirtualWorld) {
@@ -41,8 +43,9 @@ class Told implements VigilantReplica {
     this.leads = false;
     return "offered";
   }
-  nodeChanged(nodeId: number): void {
+  nodeChanged(nodeId: number): number | null {
     this.#note(`node ${nodeId}`);
+    return this.leaderless ? this.rank : null;
   }
 
   count(prefix: string): number {
@@ -86,6 +89,20 @@ async function cluster(groups: number) {
   await world.run(500);
   return { world, network, at: (node: number) => made[node - 1] };
 }
+
+describe("replicas that know no leader", () => {
+  test("campaign within the spread when a node is heard that was missing", async () => {
+    const { world, network, at } = await cluster(2);
+    network.cut(1, 2);
+    await world.run(2_000);
+    const [asking, settled] = at(2).replicas.values();
+    asking.leaderless = true;
+    network.heal();
+    await world.run(1_000);
+    expect(asking.count("campaign")).toBe(1);
+    expect(settled.count("campaign")).toBe(0);
+  });
+});
 
 describe("replicas whose leader's node is gone", () => {
   test("are told at once, and campaign within the spread, each once", async () => {
