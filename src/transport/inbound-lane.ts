@@ -93,6 +93,8 @@ export class InboundLane {
     this.#ackTimer?.cancel();
     if (why !== null) this.#tell(why);
     this.#close();
+    // The session remembers the lane for a while, so that it is not opened twice.
+    this.#options.receiver.close();
     void this.#reader?.cancel().catch(() => undefined);
     this.#options.onEnd(why);
   }

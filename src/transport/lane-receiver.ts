@@ -91,10 +91,21 @@ export class LaneReceiver {
   push(chunk: Uint8Array): Refusal | null {
     if (this.#broken !== null) return this.#broken;
     // A Buffer's slice() is a view, a Uint8Array's a copy: those who get packets count on the latter.
-    this.#broken = this.#take(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
+    const wrong = this.#take(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
+    this.#broken ??= wrong;
     this.#receivedBytes += chunk.length;
-    if (this.#broken !== null) this.#partials.clear();
+    if (this.#broken !== null) this.close();
     return this.#broken;
+  }
+
+  /** Takes nothing any more and lets go of its memory. Idempotent. */
+  close(): void {
+    this.#broken ??= this.#refuse("it ended");
+    this.#partials.clear();
+    this.#partialBytes = 0;
+    this.#carry = null;
+    this.#spare = null;
+    this.#coming = null;
   }
 
   #take(chunk: Uint8Array): Refusal | null {

@@ -250,7 +250,7 @@ describe("a lane's receiver ends the lane at", () => {
       if (wrong === null) continue;
       expect(wrong.code).toBe("corrupt_message");
       // Nothing is taken any more, and nothing is held.
-      expect(one.push(frame)).toBe(wrong);
+      expect([one.push(frame), one.heldBytes]).toEqual([wrong, 0]);
       return wrong.detail;
     }
     return "nothing";
