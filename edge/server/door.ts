@@ -51,6 +51,7 @@ export interface Door {
 
 const defaults: DoorOptions = {
   hosts: "loopback",
+  advertisedHost: null,
   corsOrigins: [],
   requestTimeoutMs: 30_000,
   authorize: allowAll,

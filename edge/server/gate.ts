@@ -34,9 +34,12 @@ const loopbackHost =
 /** DNS rebinding: a page's own name may resolve to 127.0.0.1, but the browser still sends that name. A request without a
  *  Host (HTTP/1.0) does not come from a browser. */
 function foreignHost(services: Services, visit: Visit): Refusal | null {
-  if (services.options.hosts === "any") return null;
+  const { hosts, advertisedHost } = services.options;
+  if (hosts === "any") return null;
   const host = visit.headers["host"] ?? hostOfUrl(visit.request.url);
   if (host === "" || loopbackHost.test(host)) return null;
+  // Behind a proxy on this machine: the operator named the URL, so no page can have made it up.
+  if (advertisedHost !== null && host.toLowerCase() === advertisedHost) return null;
   const detail = `This node listens on loopback only and does not answer for host ${clipped(host)}; call it as localhost or 127.0.0.1`;
   return refuse("misdirected_request", detail);
 }

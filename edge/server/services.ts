@@ -29,6 +29,8 @@ export interface DoorLogLine {
 export interface DoorOptions {
   /** "loopback": only names of this machine are taken as Host, else 421. "any": the bind is public by decision. */
   readonly hosts: "loopback" | "any";
+  /** The Host under which others were told to call this node, as its URL has it ("log.example:443"); null: none. */
+  readonly advertisedHost: string | null;
   /** Origins that may call from a web page, exactly as browsers send them; none by default. */
   readonly corsOrigins: readonly string[];
   /** How long an append may take before the answer is request_timed_out, ms. */

@@ -297,12 +297,14 @@ async function openDoor(
     import("../../edge/serve.ts"),
   ]);
   const { http, corsOrigins = [], serve: serveHere = serve } = options;
+  const advertised = options.peer?.advertiseHttp ?? null;
   const door = createDoor({
     broker,
     slabs,
     world,
     options: {
       hosts: http.loopback ? "loopback" : "any",
+      advertisedHost: advertised === null ? null : new URL(advertised).host,
       corsOrigins,
       log: log === silentLog ? null : (line) => logAnswer(log, line),
     },

@@ -32,6 +32,12 @@ const write = "POST /v1/topics/t/records";
 const bodyOf = { records: [{ value: "a" }] };
 
 describe("Host", () => {
+  test("the advertised one is answered on loopback too, and no other", async () => {
+    const door = await open({ advertisedHost: "log.example" });
+    expect((await door.ask("GET /livez", undefined, { host: "Log.example" })).status).toBe(200);
+    expect((await door.ask("GET /livez", undefined, { host: "log.example:81" })).status).toBe(421);
+  });
+
   test.each([
     "localhost",
     "localhost:7480",
