@@ -22,6 +22,9 @@ export interface MembersView {
   readonly members: Members;
   readonly progress: readonly MemberProgress[];
   readonly target: MembersTarget;
+  /** Commit index of the group a moment ago: who is to vote has at least this. (How long a member has been behind is no
+   *  proof: a new leader gives everybody the benefit of the doubt, also a learner that has nothing yet.) */
+  readonly floor: number;
   /** A replica that makes room for another one on its own node leaves first: a node holds one replica of a partition's
    *  group. (The controller's group has an odd number of voters at all times: there it leaves when the other votes.) */
   readonly oneANode: boolean;
@@ -53,7 +56,8 @@ export function nextStep(view: MembersView): MembersStep {
 }
 
 /** Former replicas on nodes that shall hold another one. */
-function makeRoom({ members, target, self, oneANode, progress }: MembersView): MembersStep | null {
+function makeRoom(view: MembersView): MembersStep | null {
+  const { members, target, self, oneANode } = view;
   if (!oneANode) return null;
   const wanted = [...target.voters, ...target.learners];
   const former = (replica: ReplicaIdentity): boolean =>
@@ -65,7 +69,7 @@ function makeRoom({ members, target, self, oneANode, progress }: MembersView): M
   // Nobody would be left who has the records.
   if (voters.length === 0) return { kind: "wait", behind: target.voters, active: false };
   if (!former(self)) return { kind: "change", target: { voters, learners } };
-  const heir = heirOf(voters, progress);
+  const heir = heirOf(voters, view);
   return heir === null
     ? { kind: "wait", behind: voters, active: false }
     : { kind: "handOver", toNode: heir };
@@ -81,9 +85,9 @@ function addLearners(members: Members, target: MembersTarget): MembersStep | nul
   return { kind: "change", target: { voters: members.voters, learners: [...kept, ...missing] } };
 }
 
-function catchUp({ members, target, progress }: MembersView): MembersStep | null {
+function catchUp({ members, target, progress, floor }: MembersView): MembersStep | null {
   const coming = target.voters.filter((replica) => !includes(members.voters, replica));
-  const behind = coming.filter((replica) => !isCaughtUp(progressOf(progress, replica)));
+  const behind = coming.filter((replica) => !isCaughtUp(progressOf(progress, replica), floor));
   if (behind.length === 0) return null;
   const active = behind.every((replica) => progressOf(progress, replica)?.active === true);
   return { kind: "wait", behind, active };
@@ -91,10 +95,11 @@ function catchUp({ members, target, progress }: MembersView): MembersStep | null
 
 /** Before a leader leaves: one that goes on voting leads on, so that nobody waits for an election. Where all wanted voters
  *  are new, they get their votes beside the leader first. */
-function handOver({ self, members, target, progress, oneANode }: MembersView): MembersStep | null {
+function handOver(view: MembersView): MembersStep | null {
+  const { self, members, target, oneANode } = view;
   if (includes(target.voters, self)) return null;
   const staying = target.voters.filter((replica) => includes(members.voters, replica));
-  const heir = heirOf(staying, progress);
+  const heir = heirOf(staying, view);
   if (heir !== null) return { kind: "handOver", toNode: heir };
   // The controller's voters are odd at all times: its new ones elect one of them.
   if (!oneANode || staying.length > 0) return null;
@@ -103,12 +108,14 @@ function handOver({ self, members, target, progress, oneANode }: MembersView): M
 }
 
 /** Node id of the first one that is caught up; null: none is. */
-function heirOf(replicas: Replicas, progress: readonly MemberProgress[]): number | null {
-  return replicas.find((replica) => isCaughtUp(progressOf(progress, replica)))?.nodeId ?? null;
+function heirOf(replicas: Replicas, { progress, floor }: MembersView): number | null {
+  const heir = replicas.find((replica) => isCaughtUp(progressOf(progress, replica), floor));
+  return heir?.nodeId ?? null;
 }
 
-export function isCaughtUp(progress: MemberProgress | null): boolean {
-  return progress !== null && progress.active && progress.behindMs <= caughtUpMsMax;
+export function isCaughtUp(progress: MemberProgress | null, floor = 0): boolean {
+  if (progress === null || !progress.active || progress.matchIndex < floor) return false;
+  return progress.behindMs <= caughtUpMsMax;
 }
 
 export function progressOf(

@@ -235,11 +235,13 @@ export class Reconciler {
     const isController = replica.groupId === controllerGroupId;
     const silenceEnd = world.monotonic() + (isController ? newcomerMsMax : 0);
     let pause: number = lookMs.first;
+    let floor = replica.commitIndex;
     while (!this.#closed && replica.ready && world.monotonic() < end) {
       const goal = this.#goal(replica.groupId);
       if (goal === null) return;
       const { identity: self, members } = replica;
-      const step = nextStep({ self, members, progress: replica.progress(), ...goal });
+      const step = nextStep({ self, members, progress: replica.progress(), floor, ...goal });
+      floor = replica.commitIndex;
       if (step.kind === "wait") {
         if (!step.active && world.monotonic() > silenceEnd) return;
         await this.#pause(pause);

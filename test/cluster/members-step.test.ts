@@ -19,6 +19,7 @@ function viewOf(of: {
   readonly targetLearners?: string;
   readonly self?: string;
   readonly behind?: string;
+  readonly empty?: string;
   readonly silent?: string;
   readonly oneANode?: boolean;
 }): MembersView {
@@ -27,7 +28,7 @@ function viewOf(of: {
   const progress = [...voters, ...learners].map((identity): MemberProgress => ({
     identity,
     voter: includes(voters, identity),
-    matchIndex: logIndex(1),
+    matchIndex: logIndex(includes(all(of.empty ?? ""), identity) ? 0 : 1),
     behindMs: includes(all(of.behind ?? ""), identity) ? 60_000 : 0,
     active: !includes(all(of.silent ?? ""), identity),
     damaged: false,
@@ -37,6 +38,7 @@ function viewOf(of: {
     members: { voters, learners, joint: false },
     progress,
     target: { voters: all(of.target), learners: all(of.targetLearners ?? "") },
+    floor: 1,
     oneANode: of.oneANode ?? true,
   };
 }
@@ -52,6 +54,11 @@ const table: readonly [string, Parameters<typeof viewOf>[0], object][] = [
   [
     "a learner that is behind is waited for",
     { voters: "1", learners: "2 3", target: "1 2 3", behind: "3" },
+    { kind: "wait", behind: all("3"), active: true },
+  ],
+  [
+    "a learner that has nothing does not vote, however young its leader is",
+    { voters: "1", learners: "2 3", target: "1 2 3", empty: "3" },
     { kind: "wait", behind: all("3"), active: true },
   ],
   [
@@ -162,7 +169,8 @@ class Group {
       active: true,
       damaged: false,
     }));
-    return { self, members: { voters, learners, joint: false }, progress, target, oneANode };
+    const members = { voters, learners, joint: false };
+    return { self, members, progress, target, oneANode, floor: 1 };
   }
   /** A voter must have been a member, and the voters are the former ones, the wanted ones, or fewer of the former, the leader aside. */
   change(next: MembersView["target"], target: MembersView["target"]): void {

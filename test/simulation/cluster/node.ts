@@ -335,12 +335,12 @@ export class SimulatedNode {
 
   /** What the real reconciler does for the groups that its node leads. */
   #approach(replica: Replica, placement: Placement): void {
-    const { groupId, members, identity: self } = replica;
+    const { groupId, members, identity: self, commitIndex: floor } = replica;
     if (!replica.ready || members.joint) return;
     placement.settled(members);
     const progress = replica.progress();
     const { target } = placement;
-    const step = nextStep({ self, members, progress, target, oneANode: true });
+    const step = nextStep({ self, members, progress, target, floor, oneANode: true });
     if (step.kind === "handOver") void replica.transferLeadership(step.toNode);
     if (step.kind !== "change") return;
     this.#busy.add(groupId);
