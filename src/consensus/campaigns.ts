@@ -138,14 +138,16 @@ export class Campaigns {
 
   #ifLeaderless(run: CoreRun): void {
     this.#wanted = false;
-    if (!isLeaderless(run)) return;
     const { context, raftId, driver, configurations } = this.#parts;
-    const { world } = context;
-    const now = world.monotonic();
     if (configurations.isAlone(raftId)) {
-      this.#campaign(run);
+      // It may believe in a leader that was a member once, and that nobody takes back from it.
+      driver.guarded(() => run.takeOver());
+      this.#parts.changed();
       return;
     }
+    if (!isLeaderless(run)) return;
+    const { world } = context;
+    const now = world.monotonic();
     if (now - this.#campaignedAt < pauseMs || (this.#paced ?? 0) > 0) return;
     this.#campaignedAt = now;
     const rank = this.#paced ?? this.#rank();

@@ -82,7 +82,7 @@ export class CoreRun {
     return asked.ok ? asked.request : null;
   }
 
-  /** No leader is to be waited for. */
+  /** No leader is to be waited for: no effect on one that leads. */
   takeOver(): void {
     this.node.forgetLeader();
     this.node.campaign();

@@ -2,7 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 
-import type { ReplicaIdentity } from "../../src/consensus/identity.ts";
+import { newMessage } from "../../raft/index.ts";
+import { raftIdOf, type ReplicaIdentity } from "../../src/consensus/identity.ts";
+import { encodeMessage } from "../../src/consensus/message-codec.ts";
+import type { Payload } from "../../src/consensus/payload.ts";
 import { command, TestCluster } from "./cluster.ts";
 
 const id = (nodeId: number, incarnation = 1): ReplicaIdentity => ({ nodeId, incarnation });
@@ -74,6 +77,30 @@ describe("changeMembers()", () => {
     const leader = await cluster.leader();
     expect(leader.nodeId).not.toBe(1);
     await cluster.say(leader, ["without"]);
+  });
+
+  test("leaves a replica alone, which leads though a former member claims to", async () => {
+    const cluster = await grown();
+    const target = { voters: [id(2, 2)], learners: [] };
+    expect(await cluster.world.until(cluster.on(1).replica.changeMembers(target))).toEqual({
+      ok: true,
+    });
+    const node = cluster.node(2);
+    await cluster.eventually("node 2 to lead", () => cluster.on(2).replica.ready);
+    await cluster.say(node, ["alone"]);
+    const { term } = node.journal.state(cluster.on(2).replica.number).hardState;
+    // A clean stop: everything is known to be committed, so nothing campaigns at the start.
+    await cluster.world.until(node.host.close());
+    await cluster.world.until(node.journal.close());
+    node.crash();
+    cluster.node(1).crash();
+    await node.start();
+    const claim = newMessage<Payload>("MsgHeartbeat", raftIdOf(id(2, 2)), raftIdOf(id(1)));
+    const { head } = encodeMessage("g", { ...claim, term });
+    node.host.onPacket({ from: 1, lane: "control", head, body: new Uint8Array(0) });
+    await cluster.world.run(10);
+    expect(await cluster.world.until(cluster.on(2).replica.lead())).toBeGreaterThan(term);
+    await cluster.say(node, ["still"]);
   });
 
   test("replaces a replica by a fresh incarnation on the same node, whose former votes count for nothing", async () => {
