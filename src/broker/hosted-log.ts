@@ -150,7 +150,9 @@ export class HostedLog implements PartitionLog {
     const isFollower = from.consistency === "local" && !this.leads;
     if (isFollower && from.offset >= this.#replica.highWatermark) return nothing;
     // A leader that was deposed and does not know it may not say that an offset of its successor's is wrong.
-    const isBeyond = from.offset > this.partition.bounds().logEndOffset;
+    const { highWatermark } = this.#replica;
+    const isBeyond =
+      from.offset > highWatermark && from.offset > this.partition.bounds().logEndOffset;
     if (isBeyond && this.#replica.members.voters.length > 1) return this.#fetchBehindBarrier(from);
     return this.partition.fetch(from);
   }
