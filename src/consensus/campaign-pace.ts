@@ -1,5 +1,5 @@
-// When replicas that lost their leader campaign: the first of a group after a random 0-150 ms, the second 150 ms later,
-// and so on, or longer when they are many; a bounded number a turn.
+// When replicas that lost their leader campaign: the first of a group almost at once, the second 150 ms later, and so on;
+// spread over more time when they are many; a bounded number a turn.
 //
 // After a node died, thousands of replicas on each of the others have no leader at the same moment. If all campaigned at
 // once they would stall the loop, and if both that are left of a group did so within a round trip and a flush they would
@@ -10,8 +10,12 @@
 
 import { crc32c } from "../bytes/crc32c.ts";
 
-/** The wait is drawn from [rank * spread, (rank + 1) * spread), ms; a spread is at least this. */
+/** From one rank to the next, ms, or as long as the elections of a rank take together. The wait is drawn from
+ *  [rank * spread, rank * spread + jitter). */
 export const campaignSpreadMs = 150;
+/** Least jitter, ms: nodes that do not agree on the ranks would else meet at the same moment. Drawn from a whole spread, a
+ *  lone group waited 75 ms more, and its second was sometimes as soon as its first. */
+export const campaignJitterMs = 20;
 /** What an election costs the nodes of a group together, ms: the spread of many is as long as they take. Were it shorter,
  *  the second of each group would campaign while the first one's election still waits for its turn. */
 const electionMs = 0.5;
@@ -45,8 +49,10 @@ export class CampaignPace<T> {
   /** Waits for its turn; one that waits already keeps its time. `among`: replicas that lost their leaders together. */
   add(waiting: T, nowMs: number, { rank, among }: { rank: number; among: number }): void {
     if (this.#slotOf.has(waiting)) return;
-    const spreadMs = Math.max(campaignSpreadMs, among * electionMs);
-    const slot = Math.ceil((nowMs + (rank + this.#random()) * spreadMs) / slotMs);
+    const electionsMs = among * electionMs;
+    const spreadMs = Math.max(campaignSpreadMs, electionsMs);
+    const jitterMs = Math.max(campaignJitterMs, electionsMs);
+    const slot = Math.ceil((nowMs + rank * spreadMs + this.#random() * jitterMs) / slotMs);
     this.#slotOf.set(waiting, slot);
     let slots = this.#slots.get(slot);
     if (slots === undefined) {

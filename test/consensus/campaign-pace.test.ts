@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 
 import {
+  campaignJitterMs,
   campaignRank,
   campaignSpreadMs,
   campaignsPerTurn,
@@ -28,6 +29,17 @@ describe("campaigns", () => {
     expect(seen.size).toBe(5_000);
     expect(now).toBeLessThanOrEqual(1_000 + campaignSpreadMs + 10);
     expect(pace.waitMs(now)).toBeNull();
+  });
+
+  test("of one group begin almost at once, and leave the first one its time before the second", () => {
+    for (const draw of [0, 0.999]) {
+      const pace = new CampaignPace<string>(() => draw);
+      pace.add("first", 0, { rank: 0, among: 1 });
+      expect(pace.due(2 * campaignJitterMs)).toEqual(["first"]);
+      pace.add("second", 0, { rank: 1, among: 1 });
+      expect(pace.due(campaignSpreadMs - 1)).toEqual([]);
+      expect(pace.due(campaignSpreadMs + 2 * campaignJitterMs)).toEqual(["second"]);
+    }
   });
 
   test("of many are spread over as long as their elections take, the second of each group behind the first", () => {
@@ -64,7 +76,7 @@ describe("campaigns", () => {
           draw = next;
           if (kind === "add") {
             pace.add(n, now, { rank: 0, among: 1 });
-            if (!model.has(n)) model.set(n, now + draw * campaignSpreadMs);
+            if (!model.has(n)) model.set(n, now + draw * campaignJitterMs);
           } else if (kind === "cancel") {
             pace.cancel(n);
             model.delete(n);
