@@ -28,6 +28,7 @@ import { Fault } from "../errors.ts";
 import type { Journal } from "../journal/journal.ts";
 import { limits } from "../limits.ts";
 import type { Calls } from "../transport/calls.ts";
+import type { Peer } from "../transport/transport.ts";
 import type { World } from "../world.ts";
 import { Assignments } from "./assignments.ts";
 import { ClusterView } from "./cluster-view.ts";
@@ -78,6 +79,8 @@ export interface Seat {
   readonly trouble?: () => string | null;
   /** How the controller's replica of a node that has just joined begins; left out: it is there, or this is the first. */
   readonly birth?: Birth;
+  /** Connects with these nodes: for a node that has lost its metadata, and with it who joined. */
+  readonly connect?: (peers: readonly Peer[]) => void;
 }
 
 interface Needs {

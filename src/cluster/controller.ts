@@ -14,12 +14,14 @@ import type { Birth, Replica, ReplicaHost, Role, StateMachine } from "../consens
 import { Fault, refuse, refusalOf, type Refusal } from "../errors.ts";
 import { entryKinds, type LogEntry, type LogStart } from "../journal/journal.ts";
 import { logIndex, type LogIndex, type Term } from "../quantities.ts";
+import type { Peer } from "../transport/transport.ts";
 import type { World } from "../world.ts";
 import { changesBetween } from "./changes-between.ts";
 import { decodeState, encodeState } from "./cluster-snapshot.ts";
 import { ClusterState, type Applied, type Change } from "./cluster-state.ts";
 import { decodeCommand, encodeCommand, type Command } from "./commands.ts";
 import { ControllerRoute, isElection, type ClusterSeat, type Outcome } from "./controller-route.ts";
+import { askForPeers } from "./peer-list.ts";
 import { isSame } from "./topic-state.ts";
 
 export const controllerGroupId = "controller";
@@ -47,6 +49,8 @@ export type ChangeListener = (change: Change) => void;
 export interface ControllerSeat extends ClusterSeat {
   /** How the replica of a node that has just joined begins; left out: it is there, or this is the first node. */
   readonly birth?: Birth;
+  /** Connects with these nodes: a replica that begins anew may have missed who joined. */
+  readonly connect?: (peers: readonly Peer[]) => void;
 }
 
 export class Controller implements StateMachine {
@@ -238,12 +242,22 @@ export class Controller implements StateMachine {
     await this.#catchUp(seat, "new");
   }
 
+  /** The leader may be a node that joined while this one was away. */
+  async #learnPeers({ calls, nodeId, reachable, connect }: ControllerSeat): Promise<void> {
+    const { voters, learners } = this.#leader().members;
+    const others = [...voters, ...learners].map((member) => member.nodeId);
+    const to = others.find((other) => other !== nodeId && reachable(other));
+    const peers = to === undefined ? [] : await askForPeers(calls, to);
+    if (peers.length > 0) connect?.(peers);
+  }
+
   /** The incarnation that the others give to this node's replica instead of its damaged one. */
   async #replaced(seat: ControllerSeat): Promise<number> {
     const { nodeId, incarnation } = this.#leader().identity;
     const command = { kind: "replaceControllerReplica", nodeId, incarnation } as const;
     const deadline = seat.world.monotonic() + joinMsMax;
     for (;;) {
+      await this.#learnPeers(seat);
       const replaced = await this.#route!.submitElsewhere(command);
       if (replaced.ok && replaced.change.kind === "nodeChanged")
         return replaced.change.node.controllerIncarnation;

@@ -107,24 +107,29 @@ export class PeerList {
     const others = this.#parts.connected().filter((other) => other !== nodeId);
     if (others.length === 0) return;
     const to = others[this.#asked++ % others.length];
-    try {
-      const answer = await calls.call({ to, verb, head: null, timeoutMs: askMs });
-      this.#learn(answer.head);
-    } catch {
-      // The next one is asked.
-    }
+    this.#learn(await askForPeers(calls, to));
   }
 
-  #learn(head: unknown): void {
-    const { peers } = (head ?? {}) as { readonly peers?: unknown };
-    if (!Array.isArray(peers)) return;
+  #learn(peers: readonly Peer[]): void {
+    if (peers.length === 0) return;
     const { state, nodeId } = this.#parts;
-    for (const peer of peers.filter(isPeer)) {
+    for (const peer of peers) {
       const known = state().nodes.has(peer.nodeId) || state().removedNodes.has(peer.nodeId);
       if (!known && peer.nodeId !== nodeId && this.#told.size < limits.nodesMax)
         this.#told.set(peer.nodeId, peer);
     }
     this.#tell();
+  }
+}
+
+/** The peers that another node knows, itself included; none when it does not answer. Never rejects. */
+export async function askForPeers(calls: Calls, to: number): Promise<readonly Peer[]> {
+  try {
+    const { head } = await calls.call({ to, verb, head: null, timeoutMs: askMs });
+    const { peers } = (head ?? {}) as { readonly peers?: unknown };
+    return Array.isArray(peers) ? peers.slice(0, limits.nodesMax).filter(isPeer) : [];
+  } catch {
+    return [];
   }
 }
 

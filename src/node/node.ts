@@ -265,6 +265,7 @@ function seatOf(peers: PeerSide, host: Host, identity: Identity): Seat {
   const seat: Seat = {
     calls,
     reachable,
+    connect: (others) => transport.setPeers(others),
     trouble: () => peers.trouble,
     metrics: () => peers.metrics(),
   };

@@ -132,7 +132,8 @@ export class MemoryNode implements OwnedGroups, TransportEvents {
     const reachable = (other: number): boolean =>
       transport.links().some((link) => link.nodeId === other && link.connected);
     const fresh = host.groupIds().includes("controller") ? null : this.#birth;
-    const seat: ControllerSeat = { world, nodeId, calls, reachable };
+    const connect = (others: readonly Peer[]): void => transport.setPeers(others);
+    const seat: ControllerSeat = { world, nodeId, calls, reachable, connect };
     const seated = fresh === null ? seat : { ...seat, birth: fresh };
     const controller = await Controller.open(host, () => undefined, seated);
     const told = { version: "0.1.0", peer: { host: "memory", port: nodeId }, region: this.region };
