@@ -16,16 +16,15 @@ test("a handover is not fought by those who use the former leader, however slow 
     const to = (from.nodeId % 3) + 1;
     const began = cluster.world.monotonic();
     const handed = replica.transferLeadership(to);
-    let isOver = false;
-    const using = async (): Promise<void> => {
-      while (!isOver) {
-        await replica.leader(10_000).catch(() => undefined);
-        await new Promise<void>((resolve) => void cluster.world.setTimer(1, resolve));
-      }
+    const over = new AbortController();
+    const use = (): void => {
+      if (over.signal.aborted) return;
+      replica.leader(10_000).catch(() => undefined);
+      cluster.world.setTimer(1, use);
     };
-    void using();
+    use();
     expect(await cluster.world.until(handed)).toEqual({ ok: true });
-    isOver = true;
+    over.abort();
     expect(cluster.world.monotonic() - began).toBeLessThan(500);
     expect(cluster.leaderNow()?.nodeId ?? to).toBe(to);
     expect(Number(cluster.on(to).replica.role.term)).toBe(before + 1);
