@@ -4,12 +4,16 @@
 // leave a mutant behind in silence. `bug` is what it does, in the words of ../shared/reference/raft.md section 2 and 4.
 // Left to others: planting and running (mutants.ts, mutant-victim.ts).
 
+import type { FaultKind } from "./cluster/scenario.ts";
+
 export interface Mutant {
   readonly id: string;
   /** From the root. */
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** The faults under which it does harm; left out: the cluster's seeds say. */
+  readonly faults?: readonly FaultKind[];
 }
 
 const election = "raft/election.ts";
@@ -296,10 +300,10 @@ export const hostMutants: readonly Mutant[] = [
       "this.#write({ entries, hardState, installs, responses: [], run });\n      return responses;",
   },
   {
-    id: "a vote alone is not written",
+    id: "a term is written without its vote",
     file: durable,
-    find: "(hardState.term !== term || hardState.vote !== vote);",
-    replace: "(hardState.term !== term || vote < -1);",
+    find: "    if (hardState !== null) write.hardState = hardState;",
+    replace: "    if (hardState !== null) write.hardState = { ...hardState, vote: 0 };",
   },
   {
     id: "term and vote are left out beside entries",
@@ -318,6 +322,7 @@ export const hostMutants: readonly Mutant[] = [
     file: "src/consensus/core-driver.ts",
     find: "    log.refresh();\n",
     replace: "",
+    faults: ["disk-full", "cut", "isolate", "power-cut", "pause"],
   },
   {
     id: "window keeps entries that were replaced",
@@ -336,6 +341,7 @@ export const hostMutants: readonly Mutant[] = [
     file: durable,
     find: "    const end = unstable.offset + unstable.entries.length;",
     replace: "    const end = 0 * unstable.offset;",
+    faults: ["membership", "transfer"],
   },
   {
     id: "entry time follows a clock that runs back",
@@ -354,12 +360,6 @@ export const hostMutants: readonly Mutant[] = [
     file: "src/consensus/identity.ts",
     find: "return nodeId + (incarnation - 1) * incarnationFactor;",
     replace: "return nodeId + (incarnation - 1) * 0 * incarnationFactor;",
-  },
-  {
-    id: "a message for another incarnation is taken in",
-    file: "src/consensus/host.ts",
-    find: "if (replica?.raftId === raftId) return replica;",
-    replace: "if (replica !== null) return replica;",
   },
   {
     id: "high watermark runs to the log's end",
@@ -398,12 +398,6 @@ export const hostMutants: readonly Mutant[] = [
     replace: "this.#lose(first, fault);",
   },
   {
-    id: "broken lanes are not reported",
-    file: "src/consensus/host.ts",
-    find: 'if (lane === "append" || lane === "bulk") this.#unreachable(nodeId);',
-    replace: "void [nodeId, lane];",
-  },
-  {
     id: "a leader rests while a member lacks entries",
     file: "src/consensus/pulse.ts",
     find: 'if (progress.match < last || progress.state !== "replicate") return true;',
@@ -438,12 +432,6 @@ export const hostMutants: readonly Mutant[] = [
     file: "src/consensus/configurations.ts",
     find: "    if (!this.#dirty) return null;\n",
     replace: "    if (!this.#dirty || this.index > 0) return null;\n",
-  },
-  {
-    id: "changes in the log are not looked for after a restart",
-    file: "src/consensus/core-driver.ts",
-    find: "applied: unapplied === undefined ? positions.commitIndex : unapplied - 1,",
-    replace: "applied: unapplied === undefined ? positions.commitIndex : positions.commitIndex,",
   },
   {
     id: "acks=all is answered when the leader has flushed",

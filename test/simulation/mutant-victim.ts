@@ -6,6 +6,7 @@
 import { Simulation } from "../raft/simulation.ts";
 import { simulateCluster } from "./cluster/cluster.ts";
 import { knownSeeds } from "./cluster/known-seeds.ts";
+import { mutants } from "./mutant-list.ts";
 import { Violation } from "./cluster/violation.ts";
 
 export interface Verdict {
@@ -18,6 +19,7 @@ export interface Verdict {
 const events = 2_000;
 /** Many short lives under light load find more than a few long ones. */
 const life = { loadMs: 5_000, restMsMax: 100 };
+const faults = mutants.find(({ id }) => id === process.env["MUTANT"])?.faults;
 const [raftSeeds, clusterSeeds] = process.argv.slice(2).map(Number);
 let escaped: unknown = null;
 process.on("unhandledRejection", (error) => (escaped ??= error));
@@ -35,8 +37,11 @@ function raftVerdict(): Verdict | null {
 
 async function clusterVerdict(): Promise<Verdict | null> {
   const lives = [
-    ...knownSeeds.map((seed) => ({ seed })),
-    ...Array.from({ length: clusterSeeds }, (_, i) => ({ seed: i + 1, ...life })),
+    ...(faults === undefined ? knownSeeds.map((seed) => ({ seed })) : []),
+    ...Array.from({ length: clusterSeeds }, (_, i) => ({
+      seed: i + 1,
+      ...(faults === undefined ? life : { loadMs: 6_000, faults }),
+    })),
   ];
   for (const [at, options] of lives.entries()) {
     try {

@@ -8,11 +8,15 @@ export const knownSeeds: readonly number[] = [
   50,
   59, 88, 249, 272,
   // A snapshot was restored into a fold that held something already.
-  69, 141,
+  69, 141, 1092,
+  // A replica that a change left alone went on believing in its former leader.
+  1161,
   // A follower dropped the end of an append that began below its commit index, and nothing more came.
   189,
+  // A follower whose core started anew in a group at rest did not ask what is committed.
+  3077,
   // A proposal in the turn in which the core itself appended the end of a joint configuration.
-  741,
+  741, 4230,
   // A leader's write failed, and what was durable before it was replaced by another leader.
   6106,
 ];

@@ -187,6 +187,7 @@ export class SimulatedNode {
     for (const [groupId, group] of this.#parts.groups) {
       if (!this.#busy.has(groupId)) this.#reconcileGroup(life, groupId, group);
     }
+    for (const { replica } of life.hosted.values()) checkFoldIsKept(life.journal!, replica);
   }
 
   /** What must hold of everything that this process shows. */
@@ -401,6 +402,14 @@ export class SimulatedNode {
     if (!(error instanceof Fault)) return this.#parts.fail(error);
     this.crash("process");
   }
+}
+
+/** What stood below the log start is in a snapshot that is durable. */
+function checkFoldIsKept(journal: Journal, { groupId, number }: Replica): void {
+  const { logStart, snapshotIndex } = journal.state(number);
+  if (snapshotIndex >= logStart.index - 1) return;
+  const detail = `log of ${groupId} starts at ${logStart.index}, its fold is saved at ${snapshotIndex}`;
+  throw new Violation("fold", detail);
 }
 
 function isDamaged(replica: Replica): boolean {

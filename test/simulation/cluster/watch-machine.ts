@@ -5,7 +5,7 @@
 
 import type { StateMachine } from "../../../src/consensus/replica.ts";
 import type { CommittedLog } from "./committed-log.ts";
-import { Violation } from "./violation.ts";
+import { telling, Violation } from "./violation.ts";
 
 export interface WatchedMachine extends StateMachine {
   readonly applied: number;
@@ -38,7 +38,8 @@ export function watchMachine(
         applied = entry.index;
         log.apply(who, entry);
       }
-      machine.apply(entries);
+      // The host may take what is thrown here for a read that failed.
+      telling(() => machine.apply(entries));
     },
     snapshot() {
       const bytes = machine.snapshot();
