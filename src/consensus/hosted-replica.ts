@@ -197,7 +197,7 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (this.#ended !== null) return refusalOf(this.#ended);
     const { run } = this.#driver;
     if (run === null || !this.#ready || this.#role.term !== expectedTerm) {
-      return this.#notLeader(expectedTerm);
+      return notLeader(this.groupId, expectedTerm, this.#role);
     }
     const { positions } = this.#log;
     this.#log.trackOwn(run);
@@ -210,7 +210,8 @@ export class HostedReplica implements Replica, VigilantReplica {
     if (!this.#alone) this.#membership.appends();
     const bytes = draftBytes(draft);
     const proposed = run.node.propose(data, bytes);
-    if (!proposed.ok || proposed.term !== expectedTerm) return this.#notLeader(expectedTerm);
+    if (!proposed.ok || proposed.term !== expectedTerm)
+      return notLeader(this.groupId, expectedTerm, this.#role);
     draft.batch?.retain();
     this.#log.track(run, { ...proposed, type: "normal", data, change: null, bytes }, data);
     this.#context.changed(this);
@@ -255,14 +256,16 @@ export class HostedReplica implements Replica, VigilantReplica {
 
   changeMembers(target: MembersTarget): Promise<Done> {
     const { run } = this.#driver;
-    if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
+    if (run === null || !this.#ready)
+      return Promise.resolve(notLeader(this.groupId, this.#role.term, this.#role));
     this.#context.changed(this);
     return this.#membership.change(run, this.#log, target);
   }
 
   transferLeadership(toNode: number): Promise<Done> {
     const { run } = this.#driver;
-    if (run === null || !this.#ready) return Promise.resolve(this.#notLeader(this.#role.term));
+    if (run === null || !this.#ready)
+      return Promise.resolve(notLeader(this.groupId, this.#role.term, this.#role));
     this.#context.changed(this);
     return this.#membership.transfer(run, toNode);
   }
@@ -552,6 +555,7 @@ export class HostedReplica implements Replica, VigilantReplica {
       await this.#log.feed.load(() => this.commitIndex);
     } catch (error) {
       if (this.#ended === null) this.#waiters.failed(error);
+      if (!(error instanceof Fault)) throw error;
       return;
     }
     this.#log.starts.cut();
@@ -592,9 +596,5 @@ export class HostedReplica implements Replica, VigilantReplica {
     this.#lose(this.#undecided(), fault);
     this.#waiters.failed(fault);
     this.#barriers.failed(refusalOf(fault));
-  }
-
-  #notLeader(expected: Term): Refusal {
-    return notLeader(this.groupId, expected, this.#role);
   }
 }
