@@ -1,6 +1,6 @@
 // rivulet/test's cluster as its users meet it.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,9 @@ const values = async (
   const records = await from.read("t", consistency === undefined ? {} : { consistency });
   return records.map(({ value }) => value);
 };
+
+// An election of real nodes on a busy machine.
+setDefaultTimeout(30_000);
 
 /** What it fails with. */
 const words = (failing: Promise<unknown>): Promise<string> =>
