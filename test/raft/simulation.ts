@@ -444,6 +444,8 @@ export class Simulation {
     }
     this.#leaders.set(term, alone ? -node.id : node.id);
     const { log } = node.node!.core;
+    // One that heard late of its election: those of later terms have committed without it.
+    if (Math.max(...this.#leaders.keys()) > term) return;
     for (let index = log.firstIndex(); index <= this.#lastCommitted; index++) {
       const wanted = this.#committed.get(index);
       if (wanted !== undefined && log.term(index) !== wanted.term) {

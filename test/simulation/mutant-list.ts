@@ -318,13 +318,6 @@ export const hostMutants: readonly Mutant[] = [
     replace: "this.writes.join([]) ? responses : responses",
   },
   {
-    id: "state of the journal is not read again after a failed write",
-    file: "src/consensus/core-driver.ts",
-    find: "    log.refresh();\n",
-    replace: "",
-    faults: ["disk-full", "cut", "isolate", "power-cut", "pause"],
-  },
-  {
     id: "window keeps entries that were replaced",
     file: durable,
     find: "    run.window.dropFrom(index);\n    this.positions.cut",

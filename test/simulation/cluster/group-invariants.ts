@@ -23,6 +23,7 @@ export class GroupInvariants {
   readonly log: CommittedLog;
   elections = 0;
   changes = 0;
+  #highestTerm = 0;
   readonly #identities = new EntryIdentities();
   /** By Raft id. */
   readonly #disks = new Map<number, DurableLog>();
@@ -32,10 +33,6 @@ export class GroupInvariants {
   constructor(groupId: string) {
     this.groupId = groupId;
     this.log = new CommittedLog(groupId);
-  }
-
-  get highestTerm(): number {
-    return Math.max(0, ...this.#leaders.keys());
   }
 
   /** The disk of a replica; an identity that shows up on another disk than before is a violation. */
@@ -112,6 +109,9 @@ export class GroupInvariants {
     }
     this.#leaders.set(term, alone ? -id : id);
     if (!alone) this.#checkVotes(raw);
+    // One that slept hears late that it was elected: those of later terms have committed without it.
+    if (this.#highestTerm > term) return;
+    this.#highestTerm = term;
     const { last } = this.log;
     const found = last > log.lastIndex() ? "nothing" : log.term(last);
     if (last >= log.firstIndex() - 1 && found !== this.log.termAt(last)) {
