@@ -149,12 +149,6 @@ export const coreMutants: readonly Mutant[] = [
       'if (progress.state === "replicate" && progress.inflights.full()) return "unavailable";',
   },
   {
-    id: "read rounds of a former term count",
-    file: "raft/read-requests.ts",
-    find: "    this.#acks.clear();",
-    replace: "",
-  },
-  {
     id: "an answer to an older heartbeat confirms a read",
     file: "raft/read-requests.ts",
     find: "this.#waiting.length === 0 ? 0 : this.#confirmed + this.#waiting.length;",
@@ -234,19 +228,6 @@ export const coreMutants: readonly Mutant[] = [
     replace: "  return true;",
   },
   {
-    id: "refused snapshot is acknowledged",
-    file: "raft/snapshots.ts",
-    find: "response.index = restored ? core.log.lastIndex() : core.log.committed;",
-    replace: "response.index = core.log.lastIndex();",
-  },
-  {
-    id: "completion of a former term is believed",
-    file: "raft/step.ts",
-    find: "  return false;\n}\n\n/** Only an answer of the present term",
-    replace:
-      '  return type === "MsgStorageAppendResp";\n}\n\n/** Only an answer of the present term',
-  },
-  {
     id: "completion of a replaced entry is believed",
     file: "raft/unstable.ts",
     find: "if (index < this.offset || this.term(index) !== term) return;",
@@ -275,12 +256,6 @@ export const coreMutants: readonly Mutant[] = [
     file: "raft/step.ts",
     find: "  releaseUncommitted(core, payloadBytes(entries));",
     replace: "  releaseUncommitted(core, payloadBytes(entries) * 0);",
-  },
-  {
-    id: "follower that was unreachable stays probed",
-    file: replication,
-    find: 'const recovers = progress.state === "probe" && progress.match === message.index;',
-    replace: "const recovers = false as boolean;",
   },
   {
     id: "commit runs ahead of what is applied in order",

@@ -40,7 +40,7 @@ async function clusterVerdict(): Promise<Verdict | null> {
     ...(faults === undefined ? knownSeeds.map((seed) => ({ seed })) : []),
     ...Array.from({ length: clusterSeeds }, (_, i) => ({
       seed: i + 1,
-      ...(faults === undefined ? life : { loadMs: 6_000, faults }),
+      ...(faults === undefined ? life : { loadMs: 4_000, faults }),
     })),
   ];
   for (const [at, options] of lives.entries()) {
