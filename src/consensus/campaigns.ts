@@ -12,14 +12,14 @@
 // Promise: no campaign of a node that should not lead, nor of one that hears no quorum of nodes; a campaign that is no
 // longer wanted when its time has come is left out. Left to others: elections (raft/election.ts).
 
-import { campaignRank } from "./campaign-pace.ts";
+import { campaignRank } from "./liveness/campaign-pace.ts";
 import { nodeOf } from "./identity.ts";
 import type { CoreDriver } from "./core-driver.ts";
 import type { CoreRun } from "./core-run.ts";
 import type { Configurations } from "./configurations.ts";
-import { hasQuorum } from "./pulse.ts";
+import { hasQuorum } from "./liveness/pulse.ts";
 import type { ReplicaContext } from "./replica-context.ts";
-import { successorOf } from "./successor.ts";
+import { successorOf } from "./liveness/successor.ts";
 
 /** The first voters are where the controller spreads leaders to, and votes do not split. */
 const delayMsMax = 150;

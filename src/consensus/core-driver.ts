@@ -17,7 +17,7 @@ import { CoreRun } from "./core-run.ts";
 import type { DurableLog } from "./durable-log.ts";
 import { replicaOf } from "./identity.ts";
 import { leaveJoint } from "./membership-change.ts";
-import { latestAcknowledgements, mergedAppends } from "./message-merging.ts";
+import { latestAcknowledgements, mergedAppends } from "./wire/message-merging.ts";
 import type { Installation } from "./partition-snapshot.ts";
 import { changePayload, noopPayload, type Payload } from "./payload.ts";
 import { nothingRecovered, readRecovered, type RecoveredEntries } from "./recovered-entries.ts";

@@ -25,20 +25,20 @@ import { HostedReplica } from "./hosted-replica.ts";
 import { EarlyVotes } from "./early-votes.ts";
 import { hostMetrics } from "./host-metrics.ts";
 import { nodeOf, replicaOf } from "./identity.ts";
-import { decodeMessage } from "./message-codec.ts";
+import { decodeMessage } from "./wire/message-codec.ts";
 import type { Payload } from "./payload.ts";
-import { unfitWords } from "./node-health.ts";
-import { Outbox } from "./outbox.ts";
-import { packetKinds } from "./packet-kinds.ts";
+import { unfitWords } from "./liveness/node-health.ts";
+import { Outbox } from "./wire/outbox.ts";
+import { packetKinds } from "./wire/packet-kinds.ts";
 import { committedIn } from "./positions.ts";
 import { lostTail } from "./replica-faults.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { InPacket, Lane, Transport } from "../transport/transport.ts";
 import type { Birth, Replica, ReplicaHost, StateMachine } from "./replica.ts";
-import { SnapshotParts } from "./snapshot-parts.ts";
+import { SnapshotParts } from "./wire/snapshot-parts.ts";
 import { SnapshotSchedule } from "./snapshot-schedule.ts";
-import { Vigil } from "./vigil.ts";
-import { decodeWelcome, isWelcome } from "./welcome.ts";
+import { Vigil } from "./liveness/vigil.ts";
+import { decodeWelcome, isWelcome } from "./wire/welcome.ts";
 
 /** A stop does not wait longer for writes: a disk that is full may take them much later, or never. */
 const closeMsMax = 5_000;

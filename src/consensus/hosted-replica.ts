@@ -23,7 +23,7 @@ import {
   type ReplicaNumber,
   type Term,
 } from "../quantities.ts";
-import { enterLeadership, heartbeatOf, tickCore } from "./attendance.ts";
+import { enterLeadership, heartbeatOf, tickCore } from "./liveness/attendance.ts";
 import { Campaigns } from "./campaigns.ts";
 import { bornWith, soleVoter } from "./configuration.ts";
 import { CoreDriver } from "./core-driver.ts";
@@ -32,12 +32,12 @@ import { asksForVote } from "./early-votes.ts";
 import { DurableLog } from "./durable-log.ts";
 import { nodeOf, raftIdOf, type ReplicaIdentity } from "./identity.ts";
 import { LeadWaiters } from "./lead-waiters.ts";
-import type { Leadership } from "./leaderships.ts";
+import type { Leadership } from "./liveness/leaderships.ts";
 import { LogStarts } from "./log-starts.ts";
-import { lostAcknowledgement } from "./lost-acknowledgement.ts";
+import { lostAcknowledgement } from "./liveness/lost-acknowledgement.ts";
 import { Membership } from "./membership.ts";
 import { draftBytes, type Payload } from "./payload.ts";
-import { needsTicks } from "./pulse.ts";
+import { needsTicks } from "./liveness/pulse.ts";
 import { ReadBarriers } from "./read-barriers.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type {
@@ -52,8 +52,8 @@ import type {
   StateMachine,
 } from "./replica.ts";
 import { damageOf, deposed, ledElsewhere, notLeader } from "./replica-faults.ts";
-import type { VigilantReplica } from "./vigil.ts";
-import type { Welcome } from "./welcome.ts";
+import type { VigilantReplica } from "./liveness/vigil.ts";
+import type { Welcome } from "./wire/welcome.ts";
 
 type Done = { readonly ok: true } | Refusal;
 

@@ -11,10 +11,10 @@ import type { Timer, World } from "../world.ts";
 import type { CoreRun } from "./core-run.ts";
 import type { DurableLog } from "./durable-log.ts";
 import { nodeOf, replicaOf } from "./identity.ts";
-import { MemberLag } from "./member-lag.ts";
+import { MemberLag } from "./liveness/member-lag.ts";
 import { changeToward, impossible } from "./membership-change.ts";
 import { changePayload, draftBytes } from "./payload.ts";
-import type { NodeTable } from "./pulse.ts";
+import type { NodeTable } from "./liveness/pulse.ts";
 import type { ReplicaContext } from "./replica-context.ts";
 import type { MemberProgress, MembersTarget } from "./replica.ts";
 

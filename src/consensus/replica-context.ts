@@ -7,9 +7,9 @@ import type { Admission } from "./admission.ts";
 import type { CatchUp } from "./catch-up.ts";
 import type { HostedReplica } from "./hosted-replica.ts";
 import type { Payload } from "./payload.ts";
-import type { Outbox } from "./outbox.ts";
+import type { Outbox } from "./wire/outbox.ts";
 import type { SnapshotSchedule } from "./snapshot-schedule.ts";
-import type { Vigil } from "./vigil.ts";
+import type { Vigil } from "./liveness/vigil.ts";
 
 export interface ReplicaContext {
   readonly world: World;

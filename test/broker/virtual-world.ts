@@ -73,11 +73,7 @@ export async function settle(turns = 10): Promise<void> {
 }
 
 /** Waits for a condition that real Workers bring about; fails loudly when it never comes. */
-export async function until(
-  condition: () => boolean,
-  what: string,
-  msMax = 10_000,
-): Promise<void> {
+export async function until(condition: () => boolean, what: string, msMax = 10_000): Promise<void> {
   const deadline = performance.now() + msMax;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`Waited in vain for: ${what}`);

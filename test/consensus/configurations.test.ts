@@ -6,7 +6,7 @@ import type { Entry } from "../../raft/types.ts";
 import { decodeConfiguration, nobody, soleVoter } from "../../src/consensus/configuration.ts";
 import { Configurations } from "../../src/consensus/configurations.ts";
 import { changeToward, decodeChange, encodeChange } from "../../src/consensus/membership-change.ts";
-import { decodeWelcome, encodeWelcome, isWelcome } from "../../src/consensus/welcome.ts";
+import { decodeWelcome, encodeWelcome, isWelcome } from "../../src/consensus/wire/welcome.ts";
 import { pack } from "msgpackr/pack";
 import { VirtualWorld } from "./virtual-world.ts";
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 
 import { newMessage } from "../../raft/index.ts";
 import { raftIdOf, type ReplicaIdentity } from "../../src/consensus/identity.ts";
-import { encodeMessage } from "../../src/consensus/message-codec.ts";
+import { encodeMessage } from "../../src/consensus/wire/message-codec.ts";
 import type { Payload } from "../../src/consensus/payload.ts";
 import { command, TestCluster } from "./cluster.ts";
 

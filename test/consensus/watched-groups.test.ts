@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 
-import { silentMs } from "../../src/consensus/liveness.ts";
+import { silentMs } from "../../src/consensus/liveness/liveness.ts";
 import { command, TestCluster, type TestNode } from "./cluster.ts";
 
 const groups = ["g", "h", "i", "j"];

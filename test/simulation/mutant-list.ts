@@ -367,13 +367,13 @@ export const hostMutants: readonly Mutant[] = [
   },
   {
     id: "a leader rests while a member lacks entries",
-    file: "src/consensus/pulse.ts",
+    file: "src/consensus/liveness/pulse.ts",
     find: 'if (progress.match < last || progress.state !== "replicate") return true;',
     replace: "if (progress.match > last) return true;",
   },
   {
     id: "nobody campaigns where no leader is known",
-    file: "src/consensus/pulse.ts",
+    file: "src/consensus/liveness/pulse.ts",
     find: "  return hasQuorum(node, (nodeId) => nodes.live(nodeId));",
     replace: "  return !hasQuorum(node, (nodeId) => nodes.live(nodeId));",
   },
