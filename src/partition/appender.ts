@@ -77,6 +77,8 @@ export class Appender {
     assert(this.#queue.length === 0, () => `${this.#queue.length} appends outlived their term`);
     this.#overlay.clear();
     this.#nextOffset = this.#parts.replica.nextOffset;
+    // A turn that was wanted when the last term ended came to a replica that led no longer, and went by.
+    this.#wakeWanted = false;
   }
 
   /** Decides and queues. The replica is ready. Answers by the callback, perhaps within this call. */
