@@ -17,6 +17,10 @@ const steps: readonly { readonly name: string; readonly command: readonly string
   { name: "format", command: [bun, "fmt", "--no-script", "--check"] },
   { name: "tests", command: [bun, "test/run-tests.ts"] },
   { name: "seeds", command: [bun, "test/simulation/run.ts"] },
+  {
+    name: "cluster seeds",
+    command: [bun, "test/simulation/cluster-run.ts", "--seeds", "200"],
+  },
 ];
 
 const failed: string[] = [];
