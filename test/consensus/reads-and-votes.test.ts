@@ -2,7 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 
-import type { Fault } from "../../src/errors.ts";
+import { newMessage } from "../../raft/index.ts";
+import type { Payload } from "../../src/consensus/payload.ts";
+import { decodeMessage, encodeMessage } from "../../src/consensus/wire/message-codec.ts";
+import { Fault } from "../../src/errors.ts";
 import { entryKinds } from "../../src/journal/journal.ts";
 import { logIndex } from "../../src/quantities.ts";
 import { TestCluster } from "./cluster.ts";
@@ -66,6 +69,53 @@ describe("a vote", () => {
     cluster.wake();
     const leader = await cluster.leader();
     expect(told).toEqual([leader.nodeId]);
+  });
+
+  test("that became durable behind a refused write is not given once more in its term", async () => {
+    const cluster = await TestCluster.of(3);
+    cluster.group("g");
+    const voter = cluster.node(3);
+    cluster.network.isolate(3);
+    voter.flushMs = 20;
+    const answers: { to: number; term: number; granted: boolean }[] = [];
+    voter.transport.send = (nodeId, _lane, packet) => {
+      const body = Buffer.concat(packet.body);
+      const decoded = decodeMessage(
+        { from: 3, head: packet.head, body },
+        { nodeId, slabs: voter.slabs },
+      );
+      packet.release?.();
+      if (decoded.ok && decoded.message.type === "MsgVoteResp") {
+        const { to, term, reject } = decoded.message;
+        answers.push({ to, term, granted: !reject });
+      }
+      return true;
+    };
+    const ask = (from: number, term: number): void => {
+      const message = { ...newMessage<Payload>("MsgVote", 3, from), term };
+      const { head } = encodeMessage("g", message);
+      voter.host.onPacket({ from, lane: "control", head, body: new Uint8Array(0) });
+    };
+    ask(1, 5);
+    await cluster.world.run(1);
+    const { journal } = voter;
+    const enqueue = journal.enqueue.bind(journal);
+    journal.enqueue = () => {
+      throw new Fault("storage_full", "No room");
+    };
+    ask(2, 6);
+    await cluster.world.run(1);
+    journal.enqueue = enqueue;
+    // The former core is gone; its vote for node 1 became durable meanwhile.
+    await cluster.world.run(100);
+    expect(journal.state(cluster.on(3).replica.number).hardState).toMatchObject({
+      term: 5,
+      vote: 1,
+    });
+    ask(2, 5);
+    await cluster.world.run(100);
+    expect(answers.filter(({ granted }) => granted)).toEqual([]);
+    expect(answers).toContainEqual({ to: 2, term: 5, granted: false });
   });
 });
 
