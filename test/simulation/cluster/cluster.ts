@@ -25,6 +25,8 @@ import { tellViolations, Violation } from "./violation.ts";
 /** The longest that a healed cluster may take to settle. */
 const healMsMax = 60_000;
 const reconcileEveryMs = 200;
+/** The longest that one answer of a healed cluster may take. */
+const waitMsMax = 20_000;
 
 export interface ClusterResult {
   readonly seed: number;
@@ -142,17 +144,14 @@ export class Cluster {
 
   /** Where others have the same records. */
   flip(node: SimulatedNode): boolean {
-    const small = [...this.groups.values()].some(({ placement }) => {
-      const { voters } = placement.target;
-      return voters.length < 3 && voters.some((voter) => voter.nodeId === node.id);
-    });
-    if (small || this.#damaged || !node.disk.flip()) return false;
+    if (!this.#canDoWithout(node) || this.#damaged || !node.disk.flip()) return false;
     this.#damaged = true;
     return true;
   }
 
-  /** The node and its disk are gone; another node, with nothing, takes its places. */
-  replace(node: SimulatedNode): void {
+  /** The node and its disk are gone; another node, with nothing, takes its places. Where others have the same records. */
+  replace(node: SimulatedNode): boolean {
+    if (!this.#canDoWithout(node)) return false;
     this.crash(node, "power");
     this.nodes.delete(node.id);
     const added = this.#addNode();
@@ -164,6 +163,15 @@ export class Cluster {
     }
     added.start();
     for (const other of this.nodes.values()) other.peersChanged();
+    return true;
+  }
+
+  /** Of one or two voters none can be lost for good: the others are no majority, and no change can be made without one. */
+  #canDoWithout(node: SimulatedNode): boolean {
+    return [...this.groups.values()].every(({ placement }) => {
+      const { voters } = placement.target;
+      return voters.length >= 3 || voters.every((voter) => voter.nodeId !== node.id);
+    });
   }
 
   #stream(concern: string): Stream {
@@ -306,6 +314,10 @@ export class Cluster {
         const partition = this.nodes.get(nodeId)?.partition(history.groupId);
         if (partition == null)
           throw new Violation("liveness", `node ${nodeId} has no ${history.groupId}`);
+        if (!this.#caughtUp(nodeId, history.groupId)) {
+          this.time.run(reconcileEveryMs * 2);
+          return false;
+        }
         const { logStartOffset, highWatermark } = partition.bounds();
         const records = this.#wait(readAll(partition, { logStartOffset, highWatermark }));
         if (records === "damaged" && this.#damaged) {
@@ -318,6 +330,16 @@ export class Cluster {
       }
     }
     return true;
+  }
+
+  /** What is committed need not be applied: a follower may still read its fold, or rest until somebody asks. Behind a
+   *  barrier it is, and with it the log start. False: it cannot, for it is damaged. */
+  #caughtUp(nodeId: number, groupId: string): boolean {
+    const replica = this.nodes.get(nodeId)!.replica(groupId)!;
+    const passed = this.#wait(replica.readBarrier(waitMsMax / 2));
+    if (passed.ok) return true;
+    if (passed.code === "storage_damaged" && this.#damaged) return false;
+    throw new Violation("liveness", `${groupId} on node ${nodeId}: no barrier: ${passed.detail}`);
   }
 
   /** The cluster works: each group takes another append. */
@@ -341,7 +363,7 @@ export class Cluster {
       (value) => (outcome = { ok: true, value }),
       (error: unknown) => (outcome = { ok: false, error }),
     );
-    this.time.runUntil(() => outcome !== null, 20_000);
+    this.time.runUntil(() => outcome !== null, waitMsMax);
     const settled = outcome as { ok: true; value: T } | { ok: false; error: unknown } | null;
     if (settled === null) throw new Violation("liveness", "a read or an append never ends");
     if (!settled.ok) throw settled.error;

@@ -1,8 +1,8 @@
 // Causes the faults of a scenario, one after the other, each for a while; and ends them all.
 //
-// Promise: no more than one permanent loss (a disk, a damaged replica) at a time, and only when every group has settled
-// after the last: more is more than any quorum survives. Everything else may meet everything else. Left to others: what
-// a fault does (node.ts, node-disk.ts, memory-network.ts).
+// Promise: no more than one permanent loss (a disk, a damaged replica) at a time, of a node that each group can do
+// without, and only when every group has settled after the last: more is more than any quorum survives. Everything else
+// may meet everything else. Left to others: what a fault does (node.ts, node-disk.ts, memory-network.ts).
 
 import type { Cluster } from "./cluster.ts";
 import type { SimulatedNode } from "./node.ts";
@@ -257,7 +257,6 @@ export class Nemesis {
   /** A disk is lost for good; a new node takes its place. */
   #replace(): boolean {
     if (this.#cluster.damaged || !this.#cluster.settled()) return false;
-    this.#cluster.replace(this.#victim());
-    return true;
+    return this.#cluster.replace(this.#victim());
   }
 }
