@@ -73,6 +73,8 @@ interface Life {
   journal: Journal | null;
   host: Host | null;
   readonly hosted: Map<string, Hosted>;
+  /** Its host takes nothing more. */
+  stopping: boolean;
   /** Settles with null when the process dies. */
   readonly dead: Promise<null>;
   readonly die: () => void;
@@ -138,6 +140,7 @@ export class SimulatedNode {
       journal: null,
       host: null,
       hosted: new Map(),
+      stopping: false,
       dead,
       die: () => resolve(null),
     };
@@ -161,6 +164,7 @@ export class SimulatedNode {
     const life = this.#life;
     if (life?.host == null || life.journal === null) return this.crash("process");
     const { host, journal } = life;
+    life.stopping = true;
     const closed = host.close().then(() => journal.close());
     const { time } = this.#parts;
     await Promise.race([closed.catch(() => undefined), time.sleep(10_000), life.dead]);
@@ -183,7 +187,7 @@ export class SimulatedNode {
   /** Creates and removes replicas as the placement says; works toward the target where this node leads. */
   reconcile(): void {
     const life = this.#life;
-    if (life?.host == null || life.world.paused) return;
+    if (life?.host == null || life.stopping || life.world.paused) return;
     for (const [groupId, group] of this.#parts.groups) {
       if (!this.#busy.has(groupId)) this.#reconcileGroup(life, groupId, group);
     }
