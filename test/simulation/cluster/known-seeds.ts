@@ -23,6 +23,8 @@ export const knownSeeds: readonly number[] = [
   7148,
   // The simulator's own: the node of a group's only voter was replaced for good.
   7184,
+  // The simulator's own: all voters but a lost one were to make room at once.
+  7192,
   // The simulator's own: a node that was stopping was given another replica.
   7263,
 ];

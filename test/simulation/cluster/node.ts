@@ -342,7 +342,7 @@ export class SimulatedNode {
   #approach(replica: Replica, placement: Placement): void {
     const { groupId, members, identity: self, commitIndex: floor } = replica;
     if (!replica.ready || members.joint) return;
-    placement.settled(members);
+    placement.settled(members, this.#parts.nodeIds());
     const progress = replica.progress();
     const { target } = placement;
     const step = nextStep({ self, members, progress, target, floor, oneANode: true });

@@ -53,17 +53,18 @@ export class Placement {
     this.#target = { voters: [...voters, { nodeId: lost.nodeId, incarnation }], learners: [] };
   }
 
-  /** A leader shows exactly these members, and no change is under way. */
-  settled({ voters, learners }: MembersTarget): void {
+  /** A leader shows exactly these members, and no change is under way. `present`: nodes that are not lost for good. */
+  settled({ voters, learners }: MembersTarget, present: readonly number[]): void {
     const members = [...voters, ...learners];
     // Whoever has the records cannot make room for others all at once: it stays, under its name.
-    const former = voters.filter((one) => !includes(this.#target.voters, one));
+    const holders = voters.filter(({ nodeId }) => present.includes(nodeId));
     const nodeIds = this.#target.voters.map(({ nodeId }) => nodeId);
-    if (former.length === voters.length && former.every((one) => nodeIds.includes(one.nodeId))) {
+    const leaves = (one: ReplicaIdentity): boolean => !includes(this.#target.voters, one);
+    if (holders.every((one) => leaves(one) && nodeIds.includes(one.nodeId))) {
       const kept = this.#target.voters.filter(
-        ({ nodeId }) => !former.some((one) => one.nodeId === nodeId),
+        ({ nodeId }) => !holders.some((one) => one.nodeId === nodeId),
       );
-      this.#target = { voters: [...kept, ...former], learners: [] };
+      this.#target = { voters: [...kept, ...holders], learners: [] };
     }
     for (const [nodeId, incarnations] of this.#residents) {
       const left = incarnations.filter((incarnation) => {
