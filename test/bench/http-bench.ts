@@ -2,11 +2,13 @@
 //
 // Servers are processes of their own; the client is this process, which looks at no more of an answer than its status
 // and length (http-load.ts). Rounds alternate between the servers; figures are medians of rounds. The door stands over
-// a real broker (--loads TEXT: only loads whose name holds the text, beside the echo), once with its disk in memory (what the door itself costs) and once on a real folder.
+// a real broker (--loads TEXT: only loads whose name holds the text, beside the echo), once with its disk in memory (what
+// the door itself costs) and once on a real folder.
 
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startServer as start, type BenchServer as Server } from "./bench-server.ts";
 import { load, requestBytes, refusals } from "./http-load.ts";
 import { usageOf } from "./process-usage.ts";
 import { openReport, quantile, type BenchRow } from "./report.ts";
@@ -17,29 +19,6 @@ const roundMs = report.smoke ? 100 : 1_500;
 const connections = 64;
 const valueBytes = 200;
 const value = "x".repeat(valueBytes);
-
-interface Server {
-  readonly url: string;
-  readonly pid: number;
-  stop(): Promise<void>;
-}
-
-async function start(script: string, ...args: string[]): Promise<Server> {
-  const child = Bun.spawn(["bun", join(import.meta.dirname, script), ...args], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const { value: line } = await child.stdout.getReader().read();
-  const url = new TextDecoder().decode(line).trim();
-  return {
-    url,
-    pid: child.pid,
-    async stop() {
-      child.kill("SIGTERM");
-      await child.exited;
-    },
-  };
-}
 
 interface Load {
   readonly name: string;

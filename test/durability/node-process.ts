@@ -87,8 +87,8 @@ async function untilReady(
   void exited.then(() => (life.gone = true));
   const deadline = performance.now() + readyMsMax;
   while (!life.gone && performance.now() < deadline) {
-    // Not any URL: a node that joins tells of others before it tells its own.
-    const url = /(?:\bURL +|"url":")(http:\/\/127\.0\.0\.1:\d+)/.exec(output())?.[1];
+    // Not any URL: a node that joins tells of others before it tells its own. A bench's server says nothing else.
+    const url = /(?:\bURL +|"url":"|^)(http:\/\/127\.0\.0\.1:\d+)/.exec(output())?.[1];
     if (url !== undefined && (await answers(url + path))) return url;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -13,7 +13,7 @@ const { values } = parseArgs({
     /** Leave out so many at the front. */
     skip: { type: "string", default: "0" },
     "raft-seeds": { type: "string", default: "1000" },
-    "cluster-seeds": { type: "string", default: "150" },
+    "cluster-seeds": { type: "string", default: "300" },
     jobs: { type: "string", default: "2" },
   },
 });
