@@ -42,9 +42,10 @@ function bodyOf(count: number): Uint8Array {
   return Buffer.from(JSON.stringify({ records }));
 }
 
+const post = (server: Server, path: string, body: Uint8Array, type = "application/json") =>
+  requestBytes({ url: server.url, method: "POST", path, contentType: type, body });
+
 async function loadsOf(echo: Server, memory: Server, folder: Server): Promise<Load[]> {
-  const post = (server: Server, path: string, body: Uint8Array, type = "application/json") =>
-    requestBytes({ url: server.url, method: "POST", path, contentType: type, body });
   const loads: Load[] = [
     {
       name: "bare Hono echo, 1 record",
