@@ -1,7 +1,7 @@
-// bun test/nemesis/nemesis.ts [--seconds N] [--seed S] [--nodes 3] [--faults kill,pause,cut,isolate,kill-all] [--porcupine]
+// bun test/nemesis/nemesis.ts [--seconds N] [--seed S] [--nodes 3] [--faults kill,pause,cut,isolate,fill,kill-all] [--porcupine]
 //
-// A real cluster under a recorded load while a nemesis kills (-9), pauses (SIGSTOP), cuts links one way and both, and
-// kills everything at once. Then all is healed, every node's logs are read, and the history is judged.
+// A real cluster under a recorded load while a nemesis kills (-9), pauses (SIGSTOP), cuts links one way and both, fills a
+// disk, and kills everything at once. Then all is healed, every node's logs are read, and the history is judged.
 //
 // Promise: the faults are drawn from the seed (their effects are the machine's). Prints what was done, the writers'
 // longest gap behind each fault, and the verdict; a violation ends with 1. Nothing is left behind.
@@ -19,7 +19,7 @@ import { canMakeNamespaces, createNamespaces, loopback, type Network } from "./n
 import { startCluster, type ClusterProcesses } from "./processes.ts";
 import { readLog, Workload } from "./workload.ts";
 
-export const faultKinds = ["kill", "pause", "cut", "isolate", "kill-all"] as const;
+export const faultKinds = ["kill", "pause", "cut", "isolate", "fill", "kill-all"] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
 export interface NemesisOptions {
@@ -41,6 +41,8 @@ export interface NemesisResult {
   readonly gaps: readonly { readonly fault: FaultKind; readonly ms: number }[];
 }
 
+/** Of namespaces and mounts. */
+const needsRoot: ReadonlySet<FaultKind> = new Set(["cut", "isolate", "fill"]);
 const topic = "history";
 const partitions = 3;
 const settleMsMax = 60_000;
@@ -89,7 +91,7 @@ class Nemesis {
     await pause(1_000);
     this.#workload.longestGap();
     const kinds = this.#options.faults.filter(
-      (kind) => this.#network.canCut || (kind !== "cut" && kind !== "isolate"),
+      (kind) => this.#network.canCut || !needsRoot.has(kind),
     );
     while (performance.now() < until) {
       const fault = kinds[this.#below(kinds.length)];
@@ -149,6 +151,11 @@ class Nemesis {
         await pause(500 + this.#below(5_000));
         this.#network.heal();
         return;
+      case "fill":
+        this.#cluster.smallDisk?.fill();
+        await pause(500 + this.#below(5_000));
+        this.#cluster.smallDisk?.free();
+        return;
       case "kill-all":
         await Promise.all(nodes.map((one) => one.kill()));
         for (const one of nodes) one.start();
@@ -158,6 +165,7 @@ class Nemesis {
 
   async #heal(): Promise<void> {
     this.#network.heal();
+    this.#cluster.smallDisk?.free();
     for (const node of this.#cluster.nodes) {
       node.resume();
       node.start();

@@ -1,6 +1,6 @@
 // The nodes of a real cluster as processes: formed, killed, paused, started again, each on its host of the network.
 //
-// Promise: close() leaves no process, namespace or folder behind. Left to others: when something happens to a node
+// Promise: close() leaves no process, mount or folder behind. Left to others: when something happens to a node
 // (nemesis.ts), what clients do (workload.ts).
 
 import { spawn, type ChildProcess } from "node:child_process";
@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { Network } from "./network.ts";
+import { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const readyMsMax = 60_000;
@@ -30,6 +31,8 @@ export interface ClusterNode {
 
 export interface ClusterProcesses {
   readonly nodes: readonly ClusterNode[];
+  /** Under the last node's folder; null where none can be mounted. */
+  readonly smallDisk: SmallDisk | null;
   /** Resolves when every node answers /readyz with 200. Throws with their output after a minute. */
   untilReady(): Promise<void>;
   close(): Promise<void>;
@@ -46,6 +49,7 @@ export async function startCluster(options: {
   const secret = join(folder, "secret");
   writeFileSync(secret, "a secret of this run alone\n", { mode: 0o600 });
   const nodes: Node[] = [];
+  const smallDisk = network.canCut ? mountSmallDisk(join(folder, `node-${count}`)) : null;
   for (let n = 1; n <= count; n += 1) {
     // In a namespace of its own any port is free; on loopback the nodes share them.
     const [http, peer] = network.canCut ? [7480, 7481] : [await freePort(), await freePort()];
@@ -63,6 +67,7 @@ export async function startCluster(options: {
   };
   const close = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.kill()));
+    smallDisk?.close();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
@@ -74,7 +79,7 @@ export async function startCluster(options: {
     await close();
     throw fault;
   }
-  return { nodes, untilReady, close };
+  return { nodes, smallDisk, untilReady, close };
 }
 
 class Node implements ClusterNode {
