@@ -101,6 +101,16 @@ const table: readonly [string, Parameters<typeof viewOf>[0], object][] = [
   ],
   ["then its successor learns", { voters: "1 2", target: "1 2 3'" }, change("1 2", "3'")],
   [
+    "with a voter that is lost, so that the rest has a majority",
+    { voters: "1 2 3", target: "1 2'", silent: "3" },
+    change("1"),
+  ],
+  [
+    "it stays while a voter that is wanted is silent and the rest would have no majority",
+    { voters: "1 2 3", target: "1 2' 3", silent: "3" },
+    { kind: "wait", behind: all("1 2' 3"), active: false },
+  ],
+  [
     "in the controller's group it leaves when its successor votes",
     { voters: "1 2 3", target: "1 2 3'", oneANode: false },
     change("1 2 3", "3'"),

@@ -19,6 +19,8 @@ export const knownSeeds: readonly number[] = [
   741, 4230,
   // A leader's write failed, and what was durable before it was replaced by another leader.
   6106,
+  // A voter made room for another replica of its node while another voter was lost for good: no majority was left.
+  8144,
   // The simulator's own: a log start was compared while the fold of a restarted follower was still being read.
   7148,
   // The simulator's own: the node of a group's only voter was replaced for good.
