@@ -88,7 +88,7 @@ class Nemesis {
     await this.#createTopic();
     this.#workload.start();
     const until = performance.now() + this.#options.seconds * 1_000;
-    await pause(1_000);
+    await Bun.sleep(1_000);
     this.#workload.longestGap();
     const kinds = this.#options.faults.filter(
       (kind) => this.#network.canCut || !needsRoot.has(kind),
@@ -96,7 +96,7 @@ class Nemesis {
     while (performance.now() < until) {
       const fault = kinds[this.#below(kinds.length)];
       await this.#disturb(fault);
-      await pause(1_500 + this.#below(1_500));
+      await Bun.sleep(1_500 + this.#below(1_500));
       const ms = Math.round(this.#workload.longestGap()?.ms ?? 0);
       this.#gaps.push({ fault, ms });
       this.#options.onLine(`${fault}: longest gap of a partition's writers ${ms} ms`);
@@ -128,18 +128,18 @@ class Nemesis {
     switch (fault) {
       case "kill":
         await node.kill();
-        await pause(200 + this.#below(2_500));
+        await Bun.sleep(200 + this.#below(2_500));
         node.start();
         return;
       case "pause":
         node.pause();
-        await pause(200 + this.#below(5_000));
+        await Bun.sleep(200 + this.#below(5_000));
         node.resume();
         return;
       case "cut":
         this.#network.cut(node.n, other.n);
         if (this.#below(2) === 0) this.#network.cut(other.n, node.n);
-        await pause(500 + this.#below(5_000));
+        await Bun.sleep(500 + this.#below(5_000));
         this.#network.heal();
         return;
       case "isolate":
@@ -148,12 +148,12 @@ class Nemesis {
           this.#network.cut(node.n, peer.n);
           this.#network.cut(peer.n, node.n);
         }
-        await pause(500 + this.#below(5_000));
+        await Bun.sleep(500 + this.#below(5_000));
         this.#network.heal();
         return;
       case "fill":
         this.#cluster.smallDisk?.fill();
-        await pause(500 + this.#below(5_000));
+        await Bun.sleep(500 + this.#below(5_000));
         this.#cluster.smallDisk?.free();
         return;
       case "kill-all":
@@ -210,7 +210,7 @@ class Nemesis {
           `Partition ${partition}: the leader holds ${leader.values.length} records, the nodes ${lengths}`,
         );
       }
-      await pause(100);
+      await Bun.sleep(100);
     }
   }
 
@@ -236,10 +236,6 @@ class Nemesis {
 
 function tails({ nodes }: ClusterProcesses): string {
   return nodes.map((node) => `-- node ${node.n}\n${node.tail(12)}`).join("\n");
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 if (import.meta.main) {

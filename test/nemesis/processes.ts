@@ -5,10 +5,10 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { freePort } from "../../src/node/free-port.ts";
 import type { Network } from "./network.ts";
 import { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
 
@@ -51,9 +51,9 @@ export async function startCluster(options: {
   const nodes: Node[] = [];
   const smallDisk = network.canCut ? mountSmallDisk(join(folder, `node-${count}`)) : null;
   for (let n = 1; n <= count; n += 1) {
-    // In a namespace of its own any port is free; on loopback the nodes share them.
-    const [http, peer] = network.canCut ? [7480, 7481] : [await freePort(), await freePort()];
     const ip = network.ip(n);
+    // In a namespace of its own any port is free; on loopback the nodes share them.
+    const [http, peer] = network.canCut ? [7480, 7481] : [await freePort(ip), await freePort(ip)];
     const join_ = n === 1 ? [] : ["--join", nodes[0].url];
     const data = join(folder, `node-${n}`);
     const where = `--data ${data} --http ${ip}:${http} --peer ${ip}:${peer}`.split(" ");
@@ -142,7 +142,7 @@ class Node implements ClusterNode {
     while (performance.now() < deadline) {
       if (this.#child === null) throw new Error(`Node ${this.n} ended:\n${this.tail(30)}`);
       if (await answers(`${this.url}/readyz`)) return;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await Bun.sleep(20);
     }
     throw new Error(`Node ${this.n} is not ready after ${readyMsMax} ms:\n${this.tail(30)}`);
   }
@@ -164,16 +164,4 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }

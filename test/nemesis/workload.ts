@@ -84,7 +84,7 @@ export class Workload {
       const values = Array.from({ length: count }, () => `v${(this.#values += 1)}`);
       const op = this.history.append({ client, partition, values }, now());
       await this.#append(op);
-      if (op.outcome === "unknown" || op.outcome === "refused") await pause(20);
+      if (op.outcome === "unknown" || op.outcome === "refused") await Bun.sleep(20);
     }
   }
 
@@ -123,7 +123,7 @@ export class Workload {
       const consistency = consistencies[this.#below(consistencies.length)];
       const op = this.history.read({ client, partition, consistency, from }, now());
       await this.#readOnce(op);
-      if (op.outcome === null) await pause(20);
+      if (op.outcome === null) await Bun.sleep(20);
     }
   }
 
@@ -185,10 +185,6 @@ export class Workload {
 /** Monotonic, integer ns. */
 function now(): number {
   return Math.round(performance.now() * 1e6);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** The whole log of a partition as one node holds it. */
