@@ -446,6 +446,20 @@ export const optionTable = {
 
 export type OptionName = keyof typeof optionTable;
 
+/** What makes a node one of several; without the first, the others make no sense. */
+export const peerOptionNames = [
+  "peer",
+  "join",
+  "advertiseHttp",
+  "advertisePeer",
+  "region",
+  "clusterSecret",
+  "clusterSecretFile",
+  "peerTlsCert",
+  "peerTlsKey",
+  "peerTlsCa",
+] as const satisfies readonly OptionName[];
+
 type ValueOf<O extends Option> = O["kind"] extends "flag"
   ? boolean
   : O["kind"] extends "list"

@@ -2,7 +2,7 @@
 //
 // Promise: the command line knows nothing that is not here; a command's code is loaded only when it runs.
 
-import type { OptionName, Options, Origins } from "../options.ts";
+import { peerOptionNames, type OptionName, type Options, type Origins } from "../options.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** One run of a command. */
@@ -29,20 +29,6 @@ export interface Command {
   readonly examples: readonly (readonly [line: string, does: string])[];
   readonly load: () => Promise<Run>;
 }
-
-/** What makes a node one of several. */
-const peerOptionNames = [
-  "peer",
-  "join",
-  "advertiseHttp",
-  "advertisePeer",
-  "region",
-  "clusterSecret",
-  "clusterSecretFile",
-  "peerTlsCert",
-  "peerTlsKey",
-  "peerTlsCa",
-] as const satisfies readonly OptionName[];
 
 export const commands: readonly Command[] = [
   {

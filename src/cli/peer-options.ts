@@ -6,7 +6,7 @@
 
 import { readFileSync } from "node:fs";
 import { parseAddress, type Address } from "../address.ts";
-import { optionTable, type OptionName, type Options } from "../options.ts";
+import { optionTable, peerOptionNames, type Options } from "../options.ts";
 import type { PeerOptions } from "../node/peering.ts";
 import { WrongUsage } from "./failure.ts";
 
@@ -14,23 +14,10 @@ import { WrongUsage } from "./failure.ts";
 const secretCharsMin = 16;
 const fileBytesMax = 1_000_000;
 
-/** What makes sense only with a peer port. */
-const peerOnly = [
-  "join",
-  "advertiseHttp",
-  "advertisePeer",
-  "region",
-  "clusterSecret",
-  "clusterSecretFile",
-  "peerTlsCert",
-  "peerTlsKey",
-  "peerTlsCa",
-] as const satisfies readonly OptionName[];
-
 /** null: the node is alone. Throws WrongUsage. */
 export function peerOptions(options: Options): PeerOptions | null {
   if (options.peer === null) {
-    const lone = peerOnly.find((name) =>
+    const lone = peerOptionNames.find((name) =>
       Array.isArray(options[name]) ? options[name].length > 0 : options[name] !== null,
     );
     if (lone === undefined) return null;
