@@ -1,36 +1,13 @@
 // The door on Deno.serve.
 
+import { denoRuntime, type DenoServer } from "../src/deno-runtime.ts";
 import { urlOf, type Served, type ServeOptions } from "./serve.ts";
 
-/** The part of Deno that is used here; the project's types are Bun's. */
-interface DenoServer {
-  readonly addr: { readonly port: number };
-  readonly finished: Promise<void>;
-}
-
-interface DenoRuntime {
-  serve(
-    options: {
-      hostname: string;
-      port: number;
-      signal: AbortSignal;
-      onListen: () => void;
-      onError: () => Response;
-    },
-    handler: (
-      request: Request,
-      /** Settles when the answer was sent, or could not be. */
-      info: { readonly completed: Promise<void> },
-    ) => Response | Promise<Response>,
-  ): DenoServer;
-}
-
 export async function serveOnDeno({ door, host, port }: ServeOptions): Promise<Served> {
-  const { Deno } = globalThis as unknown as { readonly Deno: DenoRuntime };
   const abort = new AbortController();
   const framed = { framed: true };
   const underWay = new Set<Promise<void>>();
-  const server = Deno.serve(
+  const server = denoRuntime().serve(
     {
       hostname: host,
       port,

@@ -7,6 +7,7 @@
 // Bun 1.4 gives a stream a window of 64 KiB, which cannot be set, Deno's is 1 MiB: over a path of 10 ms one lane to a Bun
 // node moves at most 6 MB/s.
 
+import { denoRuntime } from "../deno-runtime.ts";
 import type { PeerTls } from "./peer-auth.ts";
 
 export interface PeerServerOptions {
@@ -52,26 +53,9 @@ function serveOnBun({ host, port, tls, fetch, idleSeconds }: PeerServerOptions):
   return { port: server.port ?? port, stop: () => server.stop(true) };
 }
 
-/** The part of Deno that is used here; the project's types are Bun's. */
-interface DenoRuntime {
-  serve(
-    options: {
-      hostname: string;
-      port: number;
-      signal: AbortSignal;
-      onListen: () => void;
-      onError: () => Response;
-      cert?: string;
-      key?: string;
-    },
-    handler: (request: Request) => Promise<Response>,
-  ): { readonly addr: { readonly port: number }; readonly finished: Promise<void> };
-}
-
 function serveOnDeno({ host, port, tls, fetch }: PeerServerOptions): PeerServer {
-  const { Deno } = globalThis as unknown as { readonly Deno: DenoRuntime };
   const abort = new AbortController();
-  const server = Deno.serve(
+  const server = denoRuntime().serve(
     {
       hostname: host,
       port,
