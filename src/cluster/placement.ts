@@ -16,12 +16,6 @@ import type { TopicState } from "./topic-state.ts";
 /** Replicas of a partition for which nobody chose a factor: survives one node, as long as there are three. */
 export const defaultFactorMax = 3;
 
-/** What a person should know who asks for this factor; null: nothing. */
-export function factorWarning(factor: number): string | null {
-  if (factor !== 2) return null;
-  return "With a replication factor of 2 both replicas must be up to take writes: data is safer than with 1, writing is interrupted by either node; 3 goes on with one node down";
-}
-
 /** Nodes on which something new may be placed. */
 export function placeableNodes(state: ClusterState): readonly NodeState[] {
   return [...state.nodes.values()].filter(({ draining }) => !draining);

@@ -126,11 +126,6 @@ export function isSettled(assigned: Assignment, voters: Assignment, learners: As
   );
 }
 
-/** Whether two assignments name the same replicas in the same order. */
-export function sameAssignment(a: Assignment, b: Assignment): boolean {
-  return a.length === b.length && a.every((replica, i) => isSame(replica, b[i]));
-}
-
 export function isSame(a: ReplicaIdentity, b: ReplicaIdentity): boolean {
   return a.nodeId === b.nodeId && a.incarnation === b.incarnation;
 }
